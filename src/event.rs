@@ -1,0 +1,157 @@
+//! What servers report, and how they wait while the system is short of something.
+
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+/// Something that a server's observer may want to tell.
+///
+/// Its `Display` is one line, without the server's own address.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// UDP: a datagram was answered; sizes in bytes.
+    Answered {
+        /// Where it came from, as the system attached it.
+        peer: SocketAddr,
+        /// The datagram's size.
+        received: usize,
+        /// The answer's size.
+        sent: usize,
+    },
+    /// UDP: a datagram got no answer, because its source may be another server or no single host.
+    Ignored(SocketAddr),
+    /// UDP: an answer could not be sent, for instance because it has outgrown a datagram.
+    Unsent(SocketAddr, &'a io::Error),
+    /// TCP: a connection was accepted.
+    Connected {
+        /// The connection socket, beside the listener: its welcoming socket.
+        stream: &'a TcpStream,
+        /// The client's.
+        peer: SocketAddr,
+    },
+    /// TCP: a connection ended.
+    Closed {
+        /// The client's address.
+        peer: SocketAddr,
+        /// Bytes received.
+        received: u64,
+        /// Bytes sent.
+        sent: u64,
+        /// Why, where it was not the client's half-close.
+        error: Option<&'a io::Error>,
+    },
+    /// Nothing can be received or accepted at the moment; reported anew at each try.
+    Failing(&'a io::Error),
+    /// Receiving or accepting works again, in every thread in which it failed.
+    Recovered,
+}
+
+impl fmt::Display for Event<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Answered {
+                peer,
+                received,
+                sent,
+            } => {
+                write!(
+                    f,
+                    "datagram from {peer}: {received} bytes in, {sent} bytes out"
+                )
+            }
+            Self::Ignored(peer) => write!(
+                f,
+                "datagram from {peer}: ignored, its source may be another server"
+            ),
+            Self::Unsent(peer, error) => {
+                write!(f, "datagram from {peer}: cannot send the answer: {error}")
+            }
+            Self::Connected { stream, peer } => match stream.local_addr() {
+                Ok(local) => write!(f, "accepted, connection socket {local} to {peer}"),
+                Err(error) => write!(f, "accepted, connection socket to {peer}: {error}"),
+            },
+            Self::Closed {
+                peer,
+                received,
+                sent,
+                error,
+            } => {
+                write!(f, "closed, {peer}: {received} bytes in, {sent} bytes out")?;
+                match error {
+                    Some(error) if timed_out(error) => write!(f, ": idle for too long"),
+                    Some(error) => write!(f, ": {error}"),
+                    None => Ok(()),
+                }
+            }
+            Self::Failing(error) => write!(f, "cannot receive for the moment: {error}"),
+            Self::Recovered => write!(f, "receiving again"),
+        }
+    }
+}
+
+/// Whether a socket's own time limit has struck: systems differ in which of the two they report.
+pub(crate) fn timed_out(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}
+
+/// One thread's pause between failures to receive or accept, doubled up to a second and reset by a success.
+pub(crate) struct Backoff<'a> {
+    pause: Option<Duration>,
+    /// The number of threads that fail at the moment: the trouble is over when it is back at 0.
+    failing: &'a AtomicUsize,
+}
+
+/// Short enough not to be noticed after a single failure.
+const SHORTEST: Duration = Duration::from_millis(5);
+
+/// Long enough that hundreds of waiting threads use next to no CPU, short enough for service to resume soon.
+const LONGEST: Duration = Duration::from_secs(1);
+
+impl<'a> Backoff<'a> {
+    pub(crate) fn new(failing: &'a AtomicUsize) -> Self {
+        Self {
+            pause: None,
+            failing,
+        }
+    }
+
+    /// Passes a success on; reports a failure and pauses after it, unless it is only one peer's.
+    pub(crate) fn check<T>(
+        &mut self,
+        result: io::Result<T>,
+        observer: &impl Fn(Event),
+    ) -> Option<T> {
+        use ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+        match result {
+            Ok(value) => {
+                if self.pause.take().is_some() && self.failing.fetch_sub(1, Ordering::Relaxed) == 1
+                {
+                    observer(Event::Recovered);
+                }
+                Some(value)
+            }
+            // Windows reports an earlier send's fate as a reset of the next receive.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    Interrupted | ConnectionAborted | ConnectionReset
+                ) =>
+            {
+                None
+            }
+            Err(error) => {
+                if self.pause.is_none() {
+                    self.failing.fetch_add(1, Ordering::Relaxed);
+                }
+                observer(Event::Failing(&error));
+                let pause = self.pause.map_or(SHORTEST, |pause| LONGEST.min(pause * 2));
+                self.pause = Some(pause);
+                thread::sleep(pause);
+                None
+            }
+        }
+    }
+}
