@@ -208,7 +208,7 @@ const CHUNK: usize = 128 * 1024;
 /// What the sending half has done so far.
 #[derive(Default)]
 struct Sent {
-    /// Lines handed to the network, counted before they are; the last perhaps without its newline.
+    /// Half lines, as [`Lines`] has them, of what was read, counted before it is handed to the network.
     lines: AtomicU64,
     /// Changes with every write that got something in. Odd within a write, and at the end of input, [`ENDED`].
     progress: AtomicU64,
@@ -247,7 +247,7 @@ fn send(mut stream: &TcpStream, mut input: impl Read, sent: &Sent) -> io::Result
     Ok(())
 }
 
-/// Writes all that arrives to `output`, and returns the number of its lines.
+/// Writes all that arrives to `output`, and returns its half lines.
 fn receive(mut stream: &TcpStream, mut output: impl Write, sent: &Sent) -> io::Result<u64> {
     let mut buffer = vec![0; CHUNK];
     let mut lines = Lines::default();
@@ -274,20 +274,20 @@ fn receive(mut stream: &TcpStream, mut output: impl Write, sent: &Sent) -> io::R
     }
 }
 
-/// Counts lines, the last perhaps without its newline.
+/// Counts lines in halves: 2 for each newline, and 1 for what follows the last. So a stream that was cut counts less.
 #[derive(Default)]
 struct Lines {
     newlines: u64,
 }
 
 impl Lines {
-    /// Adds `chunk`, which is not empty, and returns the number of lines so far.
+    /// Adds `chunk`, which is not empty, and returns the half lines so far.
     fn count(&mut self, chunk: &[u8]) -> u64 {
         // Sums of 128 bytes fit in a byte, which makes this fast: sixteen are added at once.
         let newlines =
             |part: &[u8]| u64::from(part.iter().map(|&byte| u8::from(byte == b'\n')).sum::<u8>());
         self.newlines += chunk.chunks(128).map(newlines).sum::<u64>();
-        self.newlines + u64::from(!chunk.ends_with(b"\n"))
+        2 * self.newlines + u64::from(!chunk.ends_with(b"\n"))
     }
 }
 

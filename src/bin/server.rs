@@ -35,11 +35,13 @@ struct Args {
     /// Serve TCP
     #[arg(short, long)]
     tcp: bool,
-    /// Name or address to listen on
-    #[arg(long, default_value = "localhost")]
+    /// Name or address
+    /// to listen on
+    #[arg(long, verbatim_doc_comment, default_value = "localhost")]
     host: String,
-    /// Port to listen on; 0 takes a free one
-    #[arg(short, long, default_value_t = DEFAULT_PORT)]
+    /// Port to listen on;
+    /// 0 takes a free one
+    #[arg(short, long, verbatim_doc_comment, default_value_t = DEFAULT_PORT)]
     port: u16,
     /// TCP connections served at once,
     /// per listening address
