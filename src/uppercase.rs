@@ -8,11 +8,11 @@
 use std::io::{self, Read, Write};
 use std::sync::LazyLock;
 
-/// Bytes that are looked at together: two 16-byte vectors, which every 64-bit machine has.
-const BLOCK: usize = 32;
+/// Bytes of ASCII that are upper-cased together: enough to keep the processor's vector units busy.
+const BLOCK: usize = 64;
 
-/// Bytes that are looked at together where not all is ASCII.
-const HALF: usize = 16;
+/// Bytes that are looked at together where not all is ASCII: a vector of every 64-bit machine.
+const VECTOR: usize = 16;
 
 /// Bytes that [`copy`] reads at most at once; measured: more gains nothing, less costs system calls.
 const CHUNK: usize = 64 * 1024;
@@ -129,22 +129,26 @@ impl Buffers {
 fn convert<'a>(mut input: &'a [u8], output: &mut Vec<u8>) -> &'a [u8] {
     let pages = &*PAGES;
     while !input.is_empty() {
-        if let Some((block, rest)) = input
-            .split_first_chunk::<BLOCK>()
-            .filter(|(block, _)| block.is_ascii())
-        {
-            output.extend_from_slice(&block.map(|byte| byte.to_ascii_uppercase()));
+        while let Some((block, rest)) = input.split_first_chunk::<BLOCK>() {
+            if !block.is_ascii() {
+                break;
+            }
+            append_ascii(block, output);
             input = rest;
-            continue;
         }
-        let (half, rest) = input.split_at(input.len().min(HALF));
-        if let (Ok(half), Some(next)) = (<&[u8; HALF]>::try_from(half), input[1..].first_chunk()) {
-            if !may_change(half, next) {
-                output.extend_from_slice(&half.map(|byte| byte.to_ascii_uppercase()));
-                input = rest;
+        match input.first_chunk() {
+            Some(window @ [block @ .., _]) if !may_change(window) => {
+                append_ascii(block, output);
+                input = &input[VECTOR..];
                 continue;
             }
+            None if input.is_ascii() => {
+                output.extend(input.iter().map(u8::to_ascii_uppercase));
+                return &[];
+            }
+            _ => {}
         }
+        let rest = &input[input.len().min(VECTOR)..];
         while input.len() > rest.len() {
             let (page, last, width) = match *input {
                 [byte, ..] if !CASED[usize::from(byte)] => {
@@ -177,6 +181,12 @@ fn convert<'a>(mut input: &'a [u8], output: &mut Vec<u8>) -> &'a [u8] {
     input
 }
 
+fn append_ascii<const N: usize>(block: &[u8; N], output: &mut Vec<u8>) {
+    let mut upper = *block;
+    upper.make_ascii_uppercase();
+    output.extend_from_slice(&upper);
+}
+
 /// The bits of `byte` that belong to the code point.
 fn bits(byte: u8, mask: u8) -> usize {
     usize::from(byte & mask)
@@ -193,18 +203,21 @@ fn is_cut(rest: &[u8]) -> bool {
     clippy::needless_bitwise_bool,
     reason = "a lazy `||` is a branch, which is not compiled to vector code"
 )]
-/// Whether a byte of `block`, followed by the byte of `next` at the same place, may begin a character that has another
-/// upper case. Says yes too often rather than too seldom; without a branch, so that it is compiled to vector code.
-fn may_change(block: &[u8; HALF], next: &[u8; HALF]) -> bool {
-    block.iter().zip(next).fold(false, |found, (&a, &b)| {
-        found
+/// Whether a pair of neighbours in `window` may begin a character that has another upper case; yes too often rather
+/// than too seldom.
+fn may_change(window: &[u8; VECTOR + 1]) -> bool {
+    window
+        .iter()
+        .zip(&window[1..])
+        .fold(false, |found, (&a, &b)| {
+            found
             | (0xC2..=0xD6).contains(&a)
             | (a == 0xE1)
             | ((a == 0xE2) & (b >= 0x85)) // before it: quotes, dashes, currency signs
             | ((a == 0xEA) & (b < 0xB0)) // from it: Hangul
             | ((a == 0xEF) & (b != 0xBC)) // full-width punctuation and capitals
             | ((a == 0xF0) & (b != 0x9F)) // emoji
-    })
+        })
 }
 
 /// The upper case of every character that is not ASCII, built once, in a millisecond, from [`char::to_uppercase`].
