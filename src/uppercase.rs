@@ -136,7 +136,7 @@ fn convert<'a>(mut input: &'a [u8], output: &mut Vec<u8>) -> &'a [u8] {
             append_ascii(block, output);
             input = rest;
         }
-        match input.first_chunk() {
+        match input.first_chunk::<{ VECTOR + 1 }>() {
             Some(window @ [block @ .., _]) if !may_change(window) => {
                 append_ascii(block, output);
                 input = &input[VECTOR..];
