@@ -3,7 +3,6 @@
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -43,10 +42,8 @@ pub enum Event<'a> {
         /// Why, where it was not the client's half-close.
         error: Option<&'a io::Error>,
     },
-    /// Nothing can be received or accepted at the moment; reported anew at each try.
+    /// A thread cannot receive or accept at the moment; reported at each try, as long as it lasts at least once a second.
     Failing(&'a io::Error),
-    /// Receiving or accepting works again, in every thread in which it failed.
-    Recovered,
 }
 
 impl fmt::Display for Event<'_> {
@@ -87,7 +84,6 @@ impl fmt::Display for Event<'_> {
                 }
             }
             Self::Failing(error) => write!(f, "cannot receive for the moment: {error}"),
-            Self::Recovered => write!(f, "receiving again"),
         }
     }
 }
@@ -98,11 +94,8 @@ pub(crate) fn timed_out(error: &io::Error) -> bool {
 }
 
 /// One thread's pause between failures to receive or accept, doubled up to a second and reset by a success.
-pub(crate) struct Backoff<'a> {
-    pause: Option<Duration>,
-    /// The number of threads that fail at the moment: the trouble is over when it is back at 0.
-    failing: &'a AtomicUsize,
-}
+#[derive(Default)]
+pub(crate) struct Backoff(Option<Duration>);
 
 /// Short enough not to be noticed after a single failure.
 const SHORTEST: Duration = Duration::from_millis(5);
@@ -110,14 +103,7 @@ const SHORTEST: Duration = Duration::from_millis(5);
 /// Long enough that hundreds of waiting threads use next to no CPU, short enough for service to resume soon.
 const LONGEST: Duration = Duration::from_secs(1);
 
-impl<'a> Backoff<'a> {
-    pub(crate) fn new(failing: &'a AtomicUsize) -> Self {
-        Self {
-            pause: None,
-            failing,
-        }
-    }
-
+impl Backoff {
     /// Passes a success on; reports a failure and pauses after it, unless it is only one peer's.
     pub(crate) fn check<T>(
         &mut self,
@@ -127,10 +113,7 @@ impl<'a> Backoff<'a> {
         use ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
         match result {
             Ok(value) => {
-                if self.pause.take().is_some() && self.failing.fetch_sub(1, Ordering::Relaxed) == 1
-                {
-                    observer(Event::Recovered);
-                }
+                self.0 = None;
                 Some(value)
             }
             // Windows reports an earlier send's fate as a reset of the next receive.
@@ -143,12 +126,9 @@ impl<'a> Backoff<'a> {
                 None
             }
             Err(error) => {
-                if self.pause.is_none() {
-                    self.failing.fetch_add(1, Ordering::Relaxed);
-                }
                 observer(Event::Failing(&error));
-                let pause = self.pause.map_or(SHORTEST, |pause| LONGEST.min(pause * 2));
-                self.pause = Some(pause);
+                let pause = self.0.map_or(SHORTEST, |pause| LONGEST.min(pause * 2));
+                self.0 = Some(pause);
                 thread::sleep(pause);
                 None
             }

@@ -2,8 +2,8 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ const STACK: usize = 128 * 1024;
 ///
 /// # Errors
 ///
-/// What the system says if it cannot start all the threads. Those that it could start go on serving.
+/// What the system says if it cannot start all the threads. Those that it could start wait for ever and serve nobody.
 pub fn serve<O>(
     listener: TcpListener,
     connections: usize,
@@ -35,13 +35,15 @@ pub fn serve<O>(
 where
     O: Fn(Event) + Send + Sync + 'static,
 {
-    let shared = Arc::new((listener, observer, AtomicUsize::new(0)));
+    // Nobody is served before all threads are there, with all the memory that they need.
+    let shared = Arc::new((listener, observer, Barrier::new(connections + 1)));
     for _ in 0..connections {
         let shared = Arc::clone(&shared);
         thread::Builder::new().stack_size(STACK).spawn(move || {
-            let (listener, observer, failing) = &*shared;
-            let mut backoff = Backoff::new(failing);
+            let (listener, observer, started) = &*shared;
+            let mut backoff = Backoff::default();
             let mut buffers = Buffers::default();
+            started.wait();
             loop {
                 let Some((stream, peer)) = backoff.check(listener.accept(), observer) else {
                     continue;
@@ -62,6 +64,7 @@ where
             }
         })?;
     }
+    shared.2.wait();
     Ok(())
 }
 
@@ -92,6 +95,10 @@ impl Client {
         let (peer, stream) = try_each(addresses, timeout, |address, share| {
             TcpStream::connect_timeout(&address, share)
         })?;
+        if stream.local_addr()? == peer {
+            // Nothing listens there: the system gave out that very port, and TCP connected it to itself.
+            return Err(ErrorKind::ConnectionRefused.into());
+        }
         limit(&stream, timeout)?;
         Ok(Self {
             stream,
@@ -137,16 +144,18 @@ impl Client {
         }
         let mut buffer = [0; 4096];
         while is_last || !answer.contains(&b'\n') {
-            let left = deadline
-                .saturating_duration_since(Instant::now())
-                .max(Duration::from_millis(1));
-            self.stream.set_read_timeout(Some(left))?;
-            match retry(|| self.stream.read(&mut buffer))? {
+            let read = retry(|| {
+                let left = deadline.saturating_duration_since(Instant::now());
+                self.stream
+                    .set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
+                self.stream.read(&mut buffer)
+            });
+            match read? {
                 0 if is_last && !answer.is_empty() => break,
                 0 => return Err(ErrorKind::UnexpectedEof.into()),
                 read => answer.extend_from_slice(buffer.get(..read).unwrap_or_default()),
             }
-            if Instant::now() >= deadline && !is_last && !answer.contains(&b'\n') {
+            if Instant::now() >= deadline && (is_last || !answer.contains(&b'\n')) {
                 return Err(ErrorKind::TimedOut.into());
             }
         }
@@ -156,7 +165,7 @@ impl Client {
     /// Sends all of `input` and writes all answers to `output`, both at once, in constant memory.
     ///
     /// The clock runs only while the network is waited for: after the end of `input`, or while the server takes nothing.
-    /// Upper-casing keeps newlines one for one, so fewer lines than were sent are an error.
+    /// Upper-casing keeps newlines one for one, so fewer or more lines than were sent are an error.
     ///
     /// # Errors
     ///
@@ -171,7 +180,7 @@ impl Client {
         let (verdict, ended) = mpsc::channel();
         let (stream, shared) = (self.stream.try_clone()?, Arc::clone(&sent));
         // Never joined: a thread that waits for input cannot be interrupted.
-        thread::Builder::new().spawn(move || {
+        let sender = thread::Builder::new().spawn(move || {
             let result = send(&stream, input, &shared);
             let failed = result.is_err();
             // The receiver is gone if it has failed first, and has said why.
@@ -179,7 +188,9 @@ impl Client {
             if failed {
                 let _ = stream.shutdown(Shutdown::Both);
             }
-        })?;
+        });
+        // Not with the system's kind of error, which is that of a socket's time limit, too.
+        sender.map_err(|_| io::Error::other("the system starts no more threads"))?;
         let result = receive(&self.stream, output, &sent).and_then(|lines| {
             // The input's end may have been overtaken by that of a server that answers once and closes.
             let grace = if lines < sent.lines.load(Ordering::Acquire) {
@@ -259,6 +270,9 @@ fn receive(mut stream: &TcpStream, mut output: impl Write, sent: &Sent) -> io::R
             Ok(read) => {
                 let answer = buffer.get(..read).unwrap_or_default();
                 count = lines.count(answer);
+                if count > sent.lines.load(Ordering::Acquire) {
+                    return Err(io::Error::other("it answers more lines than it was sent"));
+                }
                 output.write_all(answer)?;
                 output.flush()?;
             }

@@ -1,8 +1,8 @@
 //! UDP: one datagram is one sentence, and gets one answer.
 
+use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use crate::Event;
@@ -25,8 +25,7 @@ const LARGEST: usize = 65_535;
 pub fn serve(socket: &UdpSocket, observer: impl Fn(Event)) -> ! {
     // Port 0, which is never answered anyway, stands in for an address that the system will not tell.
     let own_port = socket.local_addr().map_or(0, |address| address.port());
-    let failing = AtomicUsize::new(0);
-    let mut backoff = Backoff::new(&failing);
+    let mut backoff = Backoff::default();
     let mut datagram = vec![0; LARGEST];
     let mut answer = Vec::with_capacity(3 * LARGEST);
     loop {
@@ -65,17 +64,21 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// The shortest wait: less would send again what a busy machine is only slow to answer.
 const SHORTEST_WAIT: Duration = Duration::from_millis(200);
 
+/// Sockets, and so ports, of earlier lines that are kept from use: few enough for any limit of descriptors.
+const KEPT: usize = 64;
+
 /// A client that sends one line at a time and waits for its answer, sending again what may be lost.
 ///
-/// Each line has a connected socket, and so a port, of its own: a stranger's datagram never counts as an answer,
-/// a closed port is reported at once, and an answer that is late or doubled finds no socket any more.
+/// Each line has a connected socket of its own, with a port that none of the last 64 had: a stranger's datagram never
+/// counts as an answer, a closed port is reported at once, and an answer that is late or doubled reaches no later line.
 #[derive(Debug)]
 pub struct Client {
     /// The server's addresses; only the one that answered, once one has.
     addresses: Vec<SocketAddr>,
     timeout: Duration,
     wait: Duration,
-    socket: Option<UdpSocket>,
+    /// The sockets of the last lines, the newest in front: as long as they are open, no other can have their ports.
+    sockets: VecDeque<UdpSocket>,
     answer: Vec<u8>,
 }
 
@@ -88,7 +91,7 @@ impl Client {
             addresses,
             timeout,
             wait: LONGEST_WAIT,
-            socket: None,
+            sockets: VecDeque::new(),
             answer: vec![0; LARGEST],
         }
     }
@@ -114,7 +117,7 @@ impl Client {
     /// Returns the socket of the last line.
     #[must_use]
     pub fn socket(&self) -> Option<&UdpSocket> {
-        self.socket.as_ref()
+        self.sockets.front()
     }
 
     fn exchange(
@@ -130,11 +133,22 @@ impl Client {
         };
         let socket = UdpSocket::bind((any, 0))?;
         socket.connect(address)?;
-        // Only here is the last line's socket closed: while both are open they cannot have the same port.
-        let socket = self.socket.insert(socket);
+        if socket.local_addr()? == address {
+            // The system gave out the very port on which nothing listens.
+            return Err(ErrorKind::ConnectionRefused.into());
+        }
+        self.sockets.truncate(KEPT - 1);
+        self.sockets.push_front(socket);
+        let Some(socket) = self.sockets.front() else {
+            unreachable!("it has just been put there")
+        };
         let deadline = Instant::now() + timeout;
         let mut wait = self.wait;
         let mut tries = 1;
+        // What came between bind and connect may be a stranger's, and what came before the question is no answer to it.
+        socket.set_nonblocking(true)?;
+        while Instant::now() < deadline && socket.recv(&mut self.answer).is_ok() {}
+        socket.set_nonblocking(false)?;
         loop {
             let sent = Instant::now();
             retry(|| socket.send(line))?;

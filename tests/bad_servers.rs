@@ -175,6 +175,22 @@ fn drops_the_last_line() {
 }
 
 #[test]
+fn answers_more_than_it_was_sent() {
+    let port = fake_tcp(|mut stream| {
+        let _ = stream.read(&mut [0; 99]);
+        while stream.write_all(b"MORE\n").is_ok() {}
+    });
+    let output = run(&mut client(&["--tcp"], port), "more\n");
+    let expected =
+        "error: cannot talk to tcp localhost:PORT: it answers more lines than it was sent\n";
+    assert_eq!(
+        String::from_utf8_lossy(&output.stderr),
+        expected.replace("PORT", &port.to_string())
+    );
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
 fn resets() {
     // What it has not read makes its close a reset.
     let port = fake_tcp(|stream| {

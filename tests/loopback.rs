@@ -118,7 +118,11 @@ fn a_failing_receive_pauses_and_goes_on() {
         ask(&common::udp("127.0.0.1"), server, b"still here"),
         b"STILL HERE"
     );
-    assert!(events.iter().any(|event| event == "receiving again"));
+    assert!(
+        events
+            .iter()
+            .any(|event| event.contains("11 bytes") || event.contains("10 bytes in"))
+    );
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs, UdpSocket};
-use std::process::ExitCode;
+use std::panic;
+use std::process::{ExitCode, exit};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -77,9 +78,12 @@ fn run(args: &Args) -> Result<()> {
         match socket {
             Socket::Tcp(listener) => {
                 let n = args.max_connections;
-                tcp::serve(listener, n as usize, args.idle_timeout, observer).map_err(|_| {
-                    anyhow::anyhow!("cannot start {n} threads for {name}; lower --max-connections")
-                })?;
+                // A thread for whose signal stack there is no memory panics before it runs any code of ours.
+                panic::set_hook(Box::new(move |_| cannot_start(n, name)));
+                if tcp::serve(listener, n as usize, args.idle_timeout, observer).is_err() {
+                    cannot_start(n, name);
+                }
+                drop(panic::take_hook());
             }
             Socket::Udp(socket) => {
                 thread::Builder::new()
@@ -186,22 +190,106 @@ fn is_kind(error: &anyhow::Error, kinds: &[ErrorKind]) -> bool {
         .is_some_and(|error| kinds.contains(&error.kind()))
 }
 
-/// Returns what tells of a socket's events: of all if `verbose`, otherwise only of trouble, once until it is over.
+/// Returns what tells of a socket's events: of all if `verbose`, otherwise only of trouble, when it begins.
 fn observer(name: Name, verbose: bool) -> impl Fn(Event) {
-    // When the last line was written, of all sockets: at most one a second.
-    static LAST: Mutex<Option<Instant>> = Mutex::new(None);
-    let reported = Mutex::new(false);
-    move |event| match event {
-        Event::Failing(_) => {
-            let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut reported = reported.lock().unwrap_or_else(PoisonError::into_inner);
-            if !*reported && last.is_none_or(|last| last.elapsed() >= Duration::from_secs(1)) {
-                (*last, *reported) = (Some(Instant::now()), true);
-                common::note(&format!("{name}: {event}"));
+    let last = Mutex::new(None::<Instant>);
+    move |event| {
+        let tell = match event {
+            // While it lasts it is reported at least once a second: after two seconds of silence it is another.
+            Event::Failing(_) => {
+                let before = last
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .replace(Instant::now());
+                before.is_none_or(|before| before.elapsed() > Duration::from_secs(2))
             }
+            _ => verbose,
+        };
+        if tell {
+            common::note(&format!("{name}: {event}"));
         }
-        Event::Recovered => *reported.lock().unwrap_or_else(PoisonError::into_inner) = false,
-        _ if verbose => common::note(&format!("{name}: {event}")),
-        _ => {}
+    }
+}
+
+/// Ends the program; one line is enough when several threads cannot be started.
+fn cannot_start(n: u32, name: Name) -> ! {
+    static FIRST: Mutex<()> = Mutex::new(());
+    let _first = FIRST.lock();
+    common::note(&format!(
+        "error: cannot start {n} threads for {name}; lower --max-connections"
+    ));
+    exit(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The names of what is bound for `addresses`, with the port as `P`, where it is the same for all.
+    #[track_caller]
+    fn check(addresses: &[&str], udp: bool, tcp: bool, expected: &[&str]) {
+        let addresses: Vec<_> = addresses
+            .iter()
+            .map(|address| address.parse().unwrap())
+            .collect();
+        let sockets = bind(&addresses, udp, tcp).unwrap();
+        let port = sockets[0].0.1.port();
+        let names: Vec<_> = sockets
+            .iter()
+            .map(|(name, _)| name.to_string().replace(&port.to_string(), "P"))
+            .collect();
+        assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn every_address_once_and_one_port() {
+        check(
+            &["127.0.0.1:0"],
+            true,
+            true,
+            &["udp 127.0.0.1:P", "tcp 127.0.0.1:P"],
+        );
+        let addresses = ["127.0.0.1:0", "127.0.0.2:0", "127.0.0.1:0"];
+        check(
+            &addresses,
+            true,
+            false,
+            &["udp 127.0.0.1:P", "udp 127.0.0.2:P"],
+        );
+        check(
+            &addresses,
+            false,
+            true,
+            &["tcp 127.0.0.1:P", "tcp 127.0.0.2:P"],
+        );
+    }
+
+    #[test]
+    fn another_machines_address_is_passed_over() {
+        check(
+            &["192.0.2.1:0", "127.0.0.1:0"],
+            true,
+            true,
+            &["udp 127.0.0.1:P", "tcp 127.0.0.1:P"],
+        );
+        let error = bind(&["192.0.2.1:12000".parse().unwrap()], true, true)
+            .err()
+            .unwrap();
+        assert!(
+            format!("{error:#}").starts_with("cannot listen on udp 192.0.2.1:12000: "),
+            "{error:#}"
+        );
+    }
+
+    #[test]
+    fn a_port_in_use_is_fatal_even_if_another_address_remains() {
+        let kept = UdpSocket::bind("127.0.0.2:0").unwrap();
+        let taken = kept.local_addr().unwrap();
+        let first = SocketAddr::from(([127, 0, 0, 1], taken.port()));
+        let error = bind(&[first, taken], true, false).err().unwrap();
+        assert!(
+            format!("{error:#}").starts_with(&format!("cannot listen on udp {taken}: ")),
+            "{error:#}"
+        );
     }
 }
