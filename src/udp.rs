@@ -152,7 +152,7 @@ impl Client {
         loop {
             let sent = Instant::now();
             retry(|| socket.send(line))?;
-            match receive(socket, &mut self.answer, deadline.min(sent + wait)) {
+            match receive(socket, &mut self.answer, line, deadline.min(sent + wait)) {
                 Err(error) if timed_out(&error) => {
                     if Instant::now() >= deadline {
                         return Err(ErrorKind::TimedOut.into());
@@ -172,15 +172,24 @@ impl Client {
     }
 }
 
-/// Receives one datagram; looks for it at least once, also after `until`, since the process may have been stopped.
-fn receive(socket: &UdpSocket, buffer: &mut [u8], until: Instant) -> io::Result<usize> {
-    retry(|| {
-        let left = until
-            .saturating_duration_since(Instant::now())
-            .max(Duration::from_millis(1));
-        socket.set_read_timeout(Some(left))?;
-        socket.recv(buffer)
-    })
+/// Receives an answer to `line`; looks for it at least once, also after `until`, since the process may have been stopped.
+fn receive(
+    socket: &UdpSocket,
+    buffer: &mut [u8],
+    line: &[u8],
+    until: Instant,
+) -> io::Result<usize> {
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        socket.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
+        match socket.recv(buffer) {
+            // No upper case is empty, but some balancers send this for a server that is down: wait for another answer.
+            Ok(0) if !line.is_empty() && !left.is_zero() => {}
+            Ok(0) if !line.is_empty() => return Err(ErrorKind::TimedOut.into()),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -95,6 +95,20 @@ fn a_strangers_datagram_is_not_printed() {
 }
 
 #[test]
+fn an_empty_datagram_answers_only_an_empty_line() {
+    let port = fake_udp(move |socket, message, peer| {
+        socket.send_to(b"", peer).unwrap();
+        socket.send_to(&message.to_ascii_uppercase(), peer).unwrap();
+    });
+    check(
+        &run(&mut client(&["--udp"], port), "a\n\nb\n"),
+        0,
+        b"A\n\nB\n",
+        "",
+    );
+}
+
+#[test]
 fn silence() {
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
     let tcp = fake_tcp(|mut stream| {
