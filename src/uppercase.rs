@@ -151,7 +151,7 @@ fn convert<'a>(mut input: &'a [u8], output: &mut Vec<u8>) -> &'a [u8] {
         let rest = &input[input.len().min(VECTOR)..];
         while input.len() > rest.len() {
             let (page, last, width) = match *input {
-                [byte, ..] if !CASED[usize::from(byte)] => {
+                [byte, ..] if !may_begin(byte) => {
                     output.push(byte.to_ascii_uppercase());
                     input = &input[1..];
                     continue;
@@ -179,6 +179,11 @@ fn convert<'a>(mut input: &'a [u8], output: &mut Vec<u8>) -> &'a [u8] {
         }
     }
     input
+}
+
+/// Whether `byte` can begin a character, not ASCII, that has another upper case.
+fn may_begin(byte: u8) -> bool {
+    matches!(byte, 0xC2..=0xCA | 0xCD..=0xD6 | 0xE1 | 0xE2 | 0xEA | 0xEF | 0xF0)
 }
 
 fn append_ascii<const N: usize>(block: &[u8; N], output: &mut Vec<u8>) {
@@ -261,14 +266,3 @@ impl Pages {
         pages
     }
 }
-
-/// The bytes that can begin a character, not ASCII, that has another upper case.
-static CASED: [bool; 256] = {
-    let mut cased = [false; 256];
-    let mut byte = 0xC2;
-    while byte <= 0xF0 {
-        cased[byte] = matches!(byte, 0xC2..=0xCA | 0xCD..=0xCF | 0xD0..=0xD6 | 0xE1 | 0xE2 | 0xEA | 0xEF | 0xF0);
-        byte += 1;
-    }
-    cased
-};

@@ -1,8 +1,7 @@
 //! `client`: sends sentences to an upper-case echo server and prints the answers.
 
-use std::fmt;
 use std::io::{self, BufRead, ErrorKind, IsTerminal, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::process::{ExitCode, exit};
 use std::time::{Duration, Instant};
 
@@ -58,35 +57,33 @@ fn run(args: Args) -> Result<()> {
     let addresses: Vec<_> = addresses
         .with_context(|| format!("cannot resolve {}", args.host))?
         .collect();
-    let interactive = io::stdin().is_terminal();
-    let server = Server { args, addresses };
-    if server.args.udp {
-        server.udp(interactive)
-    } else if interactive {
-        server.tcp_lines()
+    let protocol = if args.udp { "udp" } else { "tcp" };
+    let host = if args.host.contains(':') {
+        format!("[{}]", args.host)
     } else {
-        server.tcp_stream()
+        args.host.clone()
+    };
+    let name = format!("{protocol} {host}:{}", args.port);
+    let server = Server {
+        args,
+        protocol,
+        name,
+        addresses,
+    };
+    let interactive = io::stdin().is_terminal();
+    match (protocol, interactive) {
+        ("udp", _) => server.udp(interactive),
+        (_, true) => server.tcp_lines(),
+        _ => server.tcp_stream(),
     }
 }
 
-/// The server as the user named it, and its addresses.
+/// The server, with its protocol and address as the user gave them.
 struct Server {
     args: Args,
+    protocol: &'static str,
+    name: String,
     addresses: Vec<SocketAddr>,
-}
-
-impl fmt::Display for Server {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Args {
-            host, port, udp, ..
-        } = &self.args;
-        let protocol = if *udp { "udp" } else { "tcp" };
-        if host.contains(':') {
-            write!(f, "{protocol} [{host}]:{port}")
-        } else {
-            write!(f, "{protocol} {host}:{port}")
-        }
-    }
 }
 
 impl Server {
@@ -133,10 +130,12 @@ impl Server {
         let mut output = answer.to_vec();
         output.extend_from_slice(line.get(sent..).unwrap_or_default());
         Stdout.write_all(&output)?;
-        if self.args.verbose {
-            if let Some(socket) = client.socket() {
-                self.report(socket.local_addr(), socket.peer_addr(), Some(time));
-            }
+        if let Some(socket) = client.socket() {
+            self.report(
+                socket.local_addr(),
+                socket.peer_addr(),
+                &format!("answered in {time:.1?}"),
+            );
         }
         Ok(())
     }
@@ -152,13 +151,8 @@ impl Server {
                 .map_err(|error| self.explain(error, "cannot talk to"))?;
             let time = start.elapsed();
             Stdout.write_all(&answer)?;
-            if self.args.verbose {
-                self.report(
-                    client.stream().local_addr(),
-                    client.stream().peer_addr(),
-                    Some(time),
-                );
-            }
+            let (stream, what) = (client.stream(), format!("answered in {time:.1?}"));
+            self.report(stream.local_addr(), stream.peer_addr(), &what);
         }
         Ok(())
     }
@@ -171,97 +165,81 @@ impl Server {
     }
 
     fn connect(&self) -> Result<tcp::Client> {
-        let client = tcp::Client::connect(&self.addresses, self.args.timeout).map_err(|error| {
-            if is_timeout(&error) {
-                anyhow!(
-                    "cannot connect to {self} within {} s",
-                    self.args.timeout.as_secs_f64()
-                )
-            } else {
-                self.explain(error, "cannot connect to")
-            }
-        })?;
-        if self.args.verbose {
-            self.report(
-                client.stream().local_addr(),
-                client.stream().peer_addr(),
-                None,
-            );
-        }
+        let Self {
+            name,
+            args,
+            addresses,
+            ..
+        } = self;
+        let client =
+            tcp::Client::connect(addresses, args.timeout).map_err(|error| match error.kind() {
+                ErrorKind::TimedOut => anyhow!(
+                    "cannot connect to {name} within {} s",
+                    args.timeout.as_secs_f64()
+                ),
+                _ => self.explain(error, "cannot connect to"),
+            })?;
+        self.report(
+            client.stream().local_addr(),
+            client.stream().peer_addr(),
+            "connected",
+        );
         Ok(client)
     }
 
     /// Says what an error of the network means to the user.
     fn explain(&self, error: io::Error, cannot: &str) -> Error {
+        use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset};
+        use ErrorKind::{TimedOut, UnexpectedEof, WouldBlock};
+        let Self { name, args, .. } = self;
         match error.kind() {
-            ErrorKind::ConnectionRefused => {
-                anyhow!("nothing is listening on {self}{}", self.start_it())
-            }
+            ConnectionRefused => anyhow!("nothing is listening on {name}{}", self.start_it()),
             // Windows tells of a closed UDP port this way.
-            ErrorKind::ConnectionReset if self.args.udp => {
-                anyhow!("nothing is listening on {self}{}", self.start_it())
+            ConnectionReset if args.udp => {
+                anyhow!("nothing is listening on {name}{}", self.start_it())
             }
-            ErrorKind::TimedOut | ErrorKind::WouldBlock => {
-                anyhow!(
-                    "no answer from {self} within {} s",
-                    self.args.timeout.as_secs_f64()
-                )
+            TimedOut | WouldBlock => anyhow!(
+                "no answer from {name} within {} s",
+                args.timeout.as_secs_f64()
+            ),
+            UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe => {
+                anyhow!("{name} closed the connection before answering everything")
             }
-            ErrorKind::UnexpectedEof
-            | ErrorKind::ConnectionReset
-            | ErrorKind::ConnectionAborted
-            | ErrorKind::BrokenPipe => {
-                anyhow!("{self} closed the connection before answering everything")
-            }
-            _ => Error::new(error).context(format!("{cannot} {self}")),
+            _ => Error::new(error).context(format!("{cannot} {name}")),
         }
     }
 
     /// How to start the server, where that would be on this machine.
     fn start_it(&self) -> String {
-        let Args {
-            host, port, udp, ..
-        } = &self.args;
-        if !self
-            .addresses
-            .iter()
-            .any(|address| address.ip().is_loopback())
-        {
+        let Self {
+            args,
+            protocol,
+            addresses,
+            ..
+        } = self;
+        if !addresses.iter().any(|address| address.ip().is_loopback()) {
             return String::new();
         }
-        let protocol = if *udp { "--udp" } else { "--tcp" };
         // The server listens on localhost unless it is told otherwise.
-        if self
-            .addresses
+        let is_default = addresses
             .iter()
-            .any(|address| address.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST))
-        {
-            format!("; start it with: server {protocol} --port {port}")
+            .any(|address| address.ip() == Ipv4Addr::LOCALHOST);
+        let host = if is_default {
+            String::new()
         } else {
-            format!("; start it with: server {protocol} --host {host} --port {port}")
-        }
+            format!(" --host {}", args.host)
+        };
+        format!(
+            "; start it with: server --{protocol}{host} --port {}",
+            args.port
+        )
     }
 
-    fn report(
-        &self,
-        local: io::Result<SocketAddr>,
-        peer: io::Result<SocketAddr>,
-        time: Option<Duration>,
-    ) {
-        let protocol = if self.args.udp { "udp" } else { "tcp" };
-        if let (Ok(local), Ok(peer)) = (local, peer) {
-            match time {
-                Some(time) => common::note(&format!(
-                    "{protocol} {local} to {peer}: answered in {time:.1?}"
-                )),
-                None => common::note(&format!("{protocol} {local} to {peer}: connected")),
-            }
+    fn report(&self, local: io::Result<SocketAddr>, peer: io::Result<SocketAddr>, what: &str) {
+        if let (true, Ok(local), Ok(peer)) = (self.args.verbose, local, peer) {
+            common::note(&format!("{} {local} to {peer}: {what}", self.protocol));
         }
     }
-}
-
-fn is_timeout(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock)
 }
 
 /// Reads a line of at most `limit` bytes into `line`, with its newline; false at the end of input.

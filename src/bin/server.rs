@@ -124,18 +124,14 @@ impl fmt::Display for Name {
 /// another remains.
 fn bind(addresses: &[SocketAddr], udp: bool, tcp: bool) -> Result<Vec<(Name, Socket)>> {
     // A free port of the one protocol may be taken for the other, but hardly a hundred times in a row.
-    let mut tries = if addresses.iter().any(|address| address.port() == 0) {
-        100
-    } else {
-        1
-    };
-    loop {
-        tries -= 1;
+    let is_free = addresses.iter().any(|address| address.port() == 0);
+    for _ in 0..if is_free { 99 } else { 0 } {
         match try_bind(addresses, udp, tcp) {
-            Err(error) if tries > 0 && is_kind(&error, &[ErrorKind::AddrInUse]) => {}
+            Err(error) if is_kind(&error, &[ErrorKind::AddrInUse]) => {}
             result => return result,
         }
     }
+    try_bind(addresses, udp, tcp)
 }
 
 fn try_bind(addresses: &[SocketAddr], udp: bool, tcp: bool) -> Result<Vec<(Name, Socket)>> {
