@@ -11,37 +11,16 @@ use std::time::Duration;
 /// Its `Display` is one line, without the server's own address.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// UDP: a datagram was answered; sizes in bytes.
-    Answered {
-        /// Where it came from, as the system attached it.
-        peer: SocketAddr,
-        /// The datagram's size.
-        received: usize,
-        /// The answer's size.
-        sent: usize,
-    },
+    /// UDP: a datagram from this source was answered; the sizes of both in bytes.
+    Answered(SocketAddr, usize, usize),
     /// UDP: a datagram got no answer, because its source may be another server or no single host.
     Ignored(SocketAddr),
     /// UDP: an answer could not be sent, for instance because it has outgrown a datagram.
     Unsent(SocketAddr, &'a io::Error),
-    /// TCP: a connection was accepted.
-    Connected {
-        /// The connection socket, beside the listener: its welcoming socket.
-        stream: &'a TcpStream,
-        /// The client's.
-        peer: SocketAddr,
-    },
-    /// TCP: a connection ended.
-    Closed {
-        /// The client's address.
-        peer: SocketAddr,
-        /// Bytes received.
-        received: u64,
-        /// Bytes sent.
-        sent: u64,
-        /// Why, where it was not the client's half-close.
-        error: Option<&'a io::Error>,
-    },
+    /// TCP: the listener, which is the welcoming socket, gave out this connection socket to this client.
+    Connected(&'a TcpStream, SocketAddr),
+    /// TCP: a connection ended; bytes in and out, and why, where it was not the client's half-close.
+    Closed(SocketAddr, u64, u64, Option<&'a io::Error>),
     /// A thread cannot receive or accept at the moment; reported at each try, as long as it lasts at least once a second.
     Failing(&'a io::Error),
 }
@@ -49,11 +28,7 @@ pub enum Event<'a> {
 impl fmt::Display for Event<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
-            Self::Answered {
-                peer,
-                received,
-                sent,
-            } => {
+            Self::Answered(peer, received, sent) => {
                 write!(
                     f,
                     "datagram from {peer}: {received} bytes in, {sent} bytes out"
@@ -66,16 +41,11 @@ impl fmt::Display for Event<'_> {
             Self::Unsent(peer, error) => {
                 write!(f, "datagram from {peer}: cannot send the answer: {error}")
             }
-            Self::Connected { stream, peer } => match stream.local_addr() {
+            Self::Connected(stream, peer) => match stream.local_addr() {
                 Ok(local) => write!(f, "accepted, connection socket {local} to {peer}"),
                 Err(error) => write!(f, "accepted, connection socket to {peer}: {error}"),
             },
-            Self::Closed {
-                peer,
-                received,
-                sent,
-                error,
-            } => {
+            Self::Closed(peer, received, sent, error) => {
                 write!(f, "closed, {peer}: {received} bytes in, {sent} bytes out")?;
                 match error {
                     Some(error) if timed_out(error) => write!(f, ": idle for too long"),

@@ -48,19 +48,11 @@ where
                 let Some((stream, peer)) = backoff.check(listener.accept(), observer) else {
                     continue;
                 };
-                observer(Event::Connected {
-                    stream: &stream,
-                    peer,
-                });
+                observer(Event::Connected(&stream, peer));
                 let (mut received, mut sent) = (0, 0);
                 let result = limit(&stream, idle)
                     .and_then(|()| buffers.copy(&stream, &stream, &mut received, &mut sent));
-                observer(Event::Closed {
-                    peer,
-                    received,
-                    sent,
-                    error: result.as_ref().err(),
-                });
+                observer(Event::Closed(peer, received, sent, result.as_ref().err()));
             }
         })?;
     }

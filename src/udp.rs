@@ -40,11 +40,7 @@ pub fn serve(socket: &UdpSocket, observer: impl Fn(Event)) -> ! {
         answer.clear();
         uppercase_into(datagram.get(..received).unwrap_or_default(), &mut answer);
         match retry(|| socket.send_to(&answer, peer)) {
-            Ok(sent) => observer(Event::Answered {
-                peer,
-                received,
-                sent,
-            }),
+            Ok(sent) => observer(Event::Answered(peer, received, sent)),
             Err(error) => observer(Event::Unsent(peer, &error)),
         }
     }

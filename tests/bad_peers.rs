@@ -113,20 +113,22 @@ fn threads_that_cannot_be_started() {
         "ulimit -u 40; exec {program} --host 127.0.0.1 --port 0 --tcp --max-connections 1000"
     );
     let is_root = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
-    let mut command = Command::new(if is_root { "setpriv" } else { "bash" });
-    if is_root {
-        let copy = std::env::temp_dir().join(format!("uppercase-echo-{}", std::process::id()));
-        std::fs::copy(program, &copy).unwrap();
-        let shell = shell.replace(program, copy.to_str().unwrap());
-        command.args(["--reuid=54321", "--clear-groups", "bash", "-c", &shell]);
-        if command.output().is_err() {
+    let output = if is_root {
+        if Command::new("setpriv").arg("--version").output().is_err() {
             println!("passed over: there is no `setpriv` here");
             return;
         }
+        // Where a stranger may read it.
+        let copy = std::env::temp_dir().join(format!("uppercase-echo-{}", std::process::id()));
+        std::fs::copy(program, &copy).unwrap();
+        let shell = shell.replace(program, copy.to_str().unwrap());
+        let user = ["--reuid=54321", "--clear-groups", "bash", "-c", &shell];
+        let output = common::run(Command::new("setpriv").args(user), "");
+        std::fs::remove_file(copy).unwrap();
+        output
     } else {
-        command.args(["-c", &shell]);
-    }
-    let output = common::run(&mut command, "");
+        common::run(Command::new("bash").args(["-c", &shell]), "")
+    };
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(
         stderr.starts_with("error: cannot start 1000 threads for tcp 127.0.0.1:"),
