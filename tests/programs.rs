@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Program, Server, check, client, run};
+use common::{Program, Server, check, client, retry, run};
 use std::io::{Error, Write};
 use std::net::{TcpListener, UdpSocket};
 use std::process::{Command, Output};
@@ -121,7 +121,7 @@ fn a_line_after_each_hang_up_at_a_terminal() {
     use std::io::Read;
     let port = common::fake_tcp(|mut stream| {
         let mut sentence = [0; 1024];
-        let size = stream.read(&mut sentence).unwrap();
+        let size = retry(|| stream.read(&mut sentence));
         stream
             .write_all(&sentence[..size].to_ascii_uppercase())
             .unwrap();

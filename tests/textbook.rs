@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Server, check, client, fake_tcp, fake_udp, run, udp};
+use common::{Server, check, client, fake_tcp, fake_udp, retry, run, udp};
 use std::io::{Read, Write};
 
 #[test]
@@ -11,7 +11,7 @@ fn udp_client() {
     let socket = udp("127.0.0.1");
     socket.send_to(b"hello, textbook", server.address).unwrap();
     let mut message = [0; 2048];
-    let (size, _) = socket.recv_from(&mut message).unwrap();
+    let (size, _) = retry(|| socket.recv_from(&mut message));
     assert_eq!(&message[..size], b"HELLO, TEXTBOOK");
 }
 
@@ -37,7 +37,7 @@ fn tcp_client() {
         let mut socket = server.connect();
         socket.write_all(b"hello, textbook").unwrap();
         let mut sentence = [0; 1024];
-        let size = socket.read(&mut sentence).unwrap();
+        let size = retry(|| socket.read(&mut sentence));
         assert_eq!(&sentence[..size], b"HELLO, TEXTBOOK");
     }
 }
@@ -46,7 +46,7 @@ fn tcp_client() {
 fn tcp_server() {
     let port = fake_tcp(|mut connection| {
         let mut sentence = [0; 1024];
-        let size = connection.read(&mut sentence).unwrap();
+        let size = retry(|| connection.read(&mut sentence));
         let text = std::str::from_utf8(&sentence[..size])
             .unwrap()
             .to_uppercase();

@@ -151,12 +151,23 @@ pub fn udp(ip: &str) -> UdpSocket {
     socket
 }
 
+/// Does `call` again when a signal has interrupted it, as happens to sockets with a deadline.
+#[track_caller]
+pub fn retry<T>(mut call: impl FnMut() -> std::io::Result<T>) -> T {
+    loop {
+        match call() {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            result => return result.unwrap(),
+        }
+    }
+}
+
 /// Sends one datagram and returns the answer.
 #[track_caller]
 pub fn ask(socket: &UdpSocket, server: SocketAddr, datagram: &[u8]) -> Vec<u8> {
     socket.send_to(datagram, server).unwrap();
     let mut answer = vec![0; 65536];
-    let (size, from) = socket.recv_from(&mut answer).unwrap();
+    let (size, from) = retry(|| socket.recv_from(&mut answer));
     assert_eq!(from, server);
     answer.truncate(size);
     answer
