@@ -37,13 +37,15 @@ where
 {
     // Nobody is served before all threads are there, with all the memory that they need.
     let shared = Arc::new((listener, observer, Barrier::new(connections + 1)));
+    let (passing, passed) = mpsc::channel::<()>();
     for _ in 0..connections {
-        let shared = Arc::clone(&shared);
+        let (shared, passing) = (Arc::clone(&shared), passing.clone());
         thread::Builder::new().stack_size(STACK).spawn(move || {
             let (listener, observer, started) = &*shared;
             let mut backoff = Backoff::default();
             let mut buffers = Buffers::default();
             started.wait();
+            drop(passing);
             loop {
                 let Some((stream, peer)) = backoff.check(listener.accept(), observer) else {
                     continue;
@@ -57,6 +59,9 @@ where
         })?;
     }
     shared.2.wait();
+    // Nor is anything announced before all have passed and are about to accept: a burst would overflow the backlog.
+    drop(passing);
+    let _ = passed.recv();
     Ok(())
 }
 
