@@ -90,12 +90,15 @@ impl Client {
     /// says.
     pub fn connect(addresses: &[SocketAddr], timeout: Duration) -> io::Result<Self> {
         let (peer, stream) = try_each(addresses, timeout, |address, share| {
-            TcpStream::connect_timeout(&address, share)
+            let stream = TcpStream::connect_timeout(&address, share)?;
+            // Where nothing listens, the system may give out that very port, and TCP connects it to itself.
+            let is_own = stream.local_addr()? == address;
+            if is_own {
+                Err(ErrorKind::ConnectionRefused.into())
+            } else {
+                Ok(stream)
+            }
         })?;
-        if stream.local_addr()? == peer {
-            // Nothing listens there: the system gave out that very port, and TCP connected it to itself.
-            return Err(ErrorKind::ConnectionRefused.into());
-        }
         limit(&stream, timeout)?;
         Ok(Self {
             stream,

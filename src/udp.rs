@@ -130,21 +130,27 @@ impl Client {
         let socket = UdpSocket::bind((any, 0))?;
         socket.connect(address)?;
         if socket.local_addr()? == address {
-            // The system gave out the very port on which nothing listens.
+            // Where nothing listens, the system may give out that very port, and UDP connects it to itself.
             return Err(ErrorKind::ConnectionRefused.into());
         }
+        let result = self.converse(&socket, line, Instant::now() + timeout);
         self.sockets.truncate(KEPT - 1);
         self.sockets.push_front(socket);
-        let Some(socket) = self.sockets.front() else {
-            unreachable!("it has just been put there")
-        };
-        let deadline = Instant::now() + timeout;
-        let mut wait = self.wait;
-        let mut tries = 1;
+        result
+    }
+
+    /// Sends `line` until an answer comes or `deadline` is over.
+    fn converse(
+        &mut self,
+        socket: &UdpSocket,
+        line: &[u8],
+        deadline: Instant,
+    ) -> io::Result<usize> {
         // What came between bind and connect may be a stranger's, and what came before the question is no answer to it.
         socket.set_nonblocking(true)?;
         while Instant::now() < deadline && socket.recv(&mut self.answer).is_ok() {}
         socket.set_nonblocking(false)?;
+        let (mut wait, mut tries) = (self.wait, 1);
         loop {
             let sent = Instant::now();
             retry(|| socket.send(line))?;

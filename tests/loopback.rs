@@ -118,11 +118,7 @@ fn a_failing_receive_pauses_and_goes_on() {
         ask(&common::udp("127.0.0.1"), server, b"still here"),
         b"STILL HERE"
     );
-    assert!(
-        events
-            .iter()
-            .any(|event| event.contains("11 bytes") || event.contains("10 bytes in"))
-    );
+    assert!(events.iter().any(|event| event.contains("10 bytes in")));
 }
 
 #[test]
@@ -310,10 +306,8 @@ fn the_first_address_swallows_everything() {
 #[test]
 fn a_dead_first_address_costs_no_time() {
     let (server, _) = serve_udp("127.0.0.1");
-    let closed = UdpSocket::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let (kept, _) = common::closed_udp();
+    let closed = kept.local_addr().unwrap();
     let start = std::time::Instant::now();
     let mut client = udp::Client::new(vec![closed, server], DEADLINE);
     assert_eq!(client.ask(b"hello").unwrap(), b"HELLO");
