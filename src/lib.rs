@@ -19,9 +19,9 @@
 //!
 //! let socket = UdpSocket::bind("127.0.0.1:0")?;
 //! let address = socket.local_addr()?;
-//! thread::spawn(move || udp::serve(&socket, |event| eprintln!("{event}")));
+//! thread::spawn(move || udp::serve(&socket, |_, text| eprintln!("{text}")));
 //!
-//! let mut client = udp::Client::new(vec![address], Duration::from_secs(5));
+//! let mut client = udp::Client::new(vec![address], Duration::from_secs(5), |_| {});
 //! assert_eq!(client.ask("hello, straße".as_bytes())?, b"HELLO, STRASSE");
 //! # std::io::Result::Ok(())
 //! ```
@@ -35,7 +35,7 @@
 //!
 //! let listener = TcpListener::bind("127.0.0.1:0")?;
 //! let address = listener.local_addr()?;
-//! tcp::serve(listener, 4, Duration::from_secs(300), |event| eprintln!("{event}"))?;
+//! tcp::serve(listener, 4, Duration::from_secs(300), |_, text| eprintln!("{text}"))?;
 //!
 //! let mut stream = TcpStream::connect(address)?;
 //! stream.write_all(b"hello\nworld")?;
@@ -54,57 +54,23 @@
 //! - An answer that [`udp::Client`] returns belongs to the line it was asked for.
 //! - Memory is constant, whatever the amount of input.
 
-#![cfg_attr(
-    not(test),
-    warn(
-        clippy::expect_used,
-        clippy::indexing_slicing,
-        clippy::panic,
-        clippy::unwrap_used
-    )
-)]
+#![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
-use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
-use std::time::{Duration, Instant};
-
-mod event;
+mod retry;
 pub mod tcp;
 pub mod udp;
 mod uppercase;
 
-pub use event::Event;
-pub use uppercase::{copy, uppercase};
+pub use uppercase::{buffers, copy, uppercase};
 
 /// The port that the textbook's programs use.
 pub const DEFAULT_PORT: u16 = 12000;
 
-/// Does `call` again as long as a signal interrupts it, which std leaves to the caller for sockets with a timeout.
-fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    loop {
-        match call() {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            result => return result,
-        }
-    }
-}
-
-/// Returns the first success of `attempt` and its address; each has an equal share of what is left of `timeout`.
-fn try_each<T>(
-    addresses: &[SocketAddr],
-    timeout: Duration,
-    mut attempt: impl FnMut(SocketAddr, Duration) -> io::Result<T>,
-) -> io::Result<(SocketAddr, T)> {
-    let deadline = Instant::now() + timeout;
-    let mut failure = io::Error::new(ErrorKind::NotFound, "the server has no address");
-    for (&address, left) in addresses.iter().zip((1..=addresses.len() as u32).rev()) {
-        let share = deadline.saturating_duration_since(Instant::now()) / left;
-        match attempt(address, share.max(Duration::from_millis(1))) {
-            Ok(success) => return Ok((address, success)),
-            // Silence says more than a refusal: something may be listening there.
-            Err(error) if failure.kind() != ErrorKind::TimedOut => failure = error,
-            Err(_) => {}
-        }
-    }
-    Err(failure)
+/// What a server's observer is told of, beside a line of text.
+#[derive(Clone, Copy, Debug)]
+pub enum Event {
+    /// One more step of the protocol, as the textbook explains them.
+    Step,
+    /// The system is short of something that the server needs: told at each try, at least once a second while it lasts.
+    Trouble,
 }

@@ -1,14 +1,14 @@
 //! UDP: one datagram is one sentence, and gets one answer.
 
 use std::collections::VecDeque;
+use std::fmt::Arguments;
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use crate::Event;
-use crate::event::{Backoff, timed_out};
-use crate::uppercase::uppercase_into;
-use crate::{retry, try_each};
+use crate::retry::{persist, retry, timed_out, try_each};
+use crate::uppercase::convert;
 
 /// The bytes that a datagram carries at most over IPv4: 65,535 less 20 of IP's header and 8 of UDP's (RFC 768, 791).
 pub const MAX_DATAGRAM: usize = 65_507;
@@ -22,26 +22,22 @@ const LARGEST: usize = 65_535;
 /// so that no forged datagram can make two servers answer each other for ever (CVE-1999-0103, CVE-2024-2169), and
 /// datagrams whose upper case no longer fits in one. A failing send is passed over; a failing receive is
 /// tried again after a pause of 5 ms, doubled up to 1 s.
-pub fn serve(socket: &UdpSocket, observer: impl Fn(Event)) -> ! {
+pub fn serve(socket: &UdpSocket, observer: impl Fn(Event, Arguments)) -> ! {
     // Port 0, which is never answered anyway, stands in for an address that the system will not tell.
     let own_port = socket.local_addr().map_or(0, |address| address.port());
-    let mut backoff = Backoff::default();
-    let mut datagram = vec![0; LARGEST];
-    let mut answer = Vec::with_capacity(3 * LARGEST);
+    let (mut datagram, mut answer) = (vec![0; LARGEST], Vec::with_capacity(3 * LARGEST));
+    let tell = |text: Arguments| observer(Event::Step, text);
     loop {
-        let Some((received, peer)) = backoff.check(socket.recv_from(&mut datagram), &observer)
-        else {
-            continue;
-        };
+        let (read, peer) = persist(&observer, || socket.recv_from(&mut datagram));
         if !is_admissible(peer, own_port) {
-            observer(Event::Ignored(peer));
+            tell(format_args!("{peer}: ignored, it may be another server"));
             continue;
         }
         answer.clear();
-        uppercase_into(datagram.get(..received).unwrap_or_default(), &mut answer);
+        convert(&datagram[..read], true, &mut answer);
         match retry(|| socket.send_to(&answer, peer)) {
-            Ok(sent) => observer(Event::Answered(peer, received, sent)),
-            Err(error) => observer(Event::Unsent(peer, &error)),
+            Ok(sent) => tell(format_args!("{peer}: {read} bytes in, {sent} bytes out")),
+            Err(error) => tell(format_args!("{peer}: cannot send the answer: {error}")),
         }
     }
 }
@@ -72,6 +68,8 @@ pub struct Client {
     /// The server's addresses; only the one that answered, once one has.
     addresses: Vec<SocketAddr>,
     timeout: Duration,
+    observer: fn(Arguments),
+    /// How long the next line waits before it is sent again.
     wait: Duration,
     /// The sockets of the last lines, the newest in front: as long as they are open, no other can have their ports.
     sockets: VecDeque<UdpSocket>,
@@ -80,12 +78,13 @@ pub struct Client {
 
 impl Client {
     /// Returns a client of the server at `addresses`, tried in turn until one answers, that waits `timeout` for each
-    /// answer.
+    /// answer. `observer` is told of each try.
     #[must_use]
-    pub fn new(addresses: Vec<SocketAddr>, timeout: Duration) -> Self {
+    pub fn new(addresses: Vec<SocketAddr>, timeout: Duration, observer: fn(Arguments)) -> Self {
         Self {
             addresses,
             timeout,
+            observer,
             wait: LONGEST_WAIT,
             sockets: VecDeque::new(),
             answer: vec![0; LARGEST],
@@ -102,110 +101,69 @@ impl Client {
     /// [`TimedOut`](ErrorKind::TimedOut) if no answer came in time, [`ConnectionRefused`](ErrorKind::ConnectionRefused)
     /// if nothing listens there, or what the system says.
     pub fn ask(&mut self, line: &[u8]) -> io::Result<&[u8]> {
-        let addresses = self.addresses.clone();
-        let (address, size) = try_each(&addresses, self.timeout, |address, share| {
-            self.exchange(address, line, share)
-        })?;
-        self.addresses = vec![address];
-        Ok(self.answer.get(..size).unwrap_or_default())
+        let (addresses, timeout) = (self.addresses.clone(), self.timeout);
+        let exchange = |to, share| self.exchange(to, line, share);
+        let size = try_each(&addresses, timeout, exchange)?;
+        Ok(&self.answer[..size])
     }
 
-    /// Returns the socket of the last line.
-    #[must_use]
-    pub fn socket(&self) -> Option<&UdpSocket> {
-        self.sockets.front()
-    }
-
-    fn exchange(
-        &mut self,
-        address: SocketAddr,
-        line: &[u8],
-        timeout: Duration,
-    ) -> io::Result<usize> {
-        let any = if address.is_ipv4() {
-            IpAddr::V4(Ipv4Addr::UNSPECIFIED)
-        } else {
-            Ipv6Addr::UNSPECIFIED.into()
-        };
-        let socket = UdpSocket::bind((any, 0))?;
-        socket.connect(address)?;
-        if socket.local_addr()? == address {
+    /// Sends `line` from a new socket until an answer comes, or `timeout` is over.
+    fn exchange(&mut self, to: SocketAddr, line: &[u8], timeout: Duration) -> io::Result<usize> {
+        let deadline = Instant::now() + timeout;
+        let any = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+        let socket = UdpSocket::bind(any)?;
+        socket.connect(to)?;
+        let (local, peer) = (socket.local_addr()?, socket.peer_addr()?);
+        if local == peer {
             // Where nothing listens, the system may give out that very port, and UDP connects it to itself.
             return Err(ErrorKind::ConnectionRefused.into());
         }
-        let result = self.converse(&socket, line, Instant::now() + timeout);
         self.sockets.truncate(KEPT - 1);
         self.sockets.push_front(socket);
-        result
-    }
-
-    /// Sends `line` until an answer comes or `deadline` is over.
-    fn converse(
-        &mut self,
-        socket: &UdpSocket,
-        line: &[u8],
-        deadline: Instant,
-    ) -> io::Result<usize> {
-        // What came between bind and connect may be a stranger's, and what came before the question is no answer to it.
-        socket.set_nonblocking(true)?;
-        while Instant::now() < deadline && socket.recv(&mut self.answer).is_ok() {}
-        socket.set_nonblocking(false)?;
-        let (mut wait, mut tries) = (self.wait, 1);
+        let socket = &self.sockets[0];
+        let (mut tries, mut sent) = (0, Instant::now());
+        let (mut wait, mut next_wait) = (Duration::ZERO, self.wait);
         loop {
-            let sent = Instant::now();
-            retry(|| socket.send(line))?;
-            match receive(socket, &mut self.answer, line, deadline.min(sent + wait)) {
-                Err(error) if timed_out(&error) => {
-                    if Instant::now() >= deadline {
-                        return Err(ErrorKind::TimedOut.into());
-                    }
-                    wait = LONGEST_WAIT.min(wait * 2);
-                    tries += 1;
-                }
-                result => {
+            if sent.elapsed() >= wait {
+                (tries, sent) = (tries + 1, Instant::now());
+                (wait, next_wait) = (next_wait, LONGEST_WAIT.min(next_wait * 2));
+                retry(|| socket.send(line))?;
+                (self.observer)(format_args!("{local} to {peer}: sent, try {tries}"));
+            }
+            let until = deadline.min(sent + wait);
+            let left = until.saturating_duration_since(Instant::now());
+            socket.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
+            match socket.recv_from(&mut self.answer) {
+                // A stranger's may have come between bind and connect. No upper case is empty, but some balancers send
+                // that for a server that is down.
+                Ok((size, from)) if from == peer && (size > 0 || line.is_empty()) => {
                     // Which try an answer belongs to is certain only when there was one (Karn's algorithm).
-                    if result.is_ok() && tries == 1 {
+                    if tries == 1 {
                         self.wait = (sent.elapsed() * 3).clamp(SHORTEST_WAIT, LONGEST_WAIT);
                     }
-                    return result;
+                    self.addresses = vec![to];
+                    return Ok(size);
                 }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if !timed_out(&error) => return Err(error),
+                // Only now: if the process had been stopped, the answer may have been there all the while.
+                _ if Instant::now() >= deadline => return Err(ErrorKind::TimedOut.into()),
+                _ => {}
             }
         }
     }
 }
 
-/// Receives an answer to `line`; looks for it at least once, also after `until`, since the process may have been stopped.
-fn receive(
-    socket: &UdpSocket,
-    buffer: &mut [u8],
-    line: &[u8],
-    until: Instant,
-) -> io::Result<usize> {
-    loop {
-        let left = until.saturating_duration_since(Instant::now());
-        socket.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
-        match socket.recv(buffer) {
-            // No upper case is empty, but some balancers send this for a server that is down: wait for another answer.
-            Ok(0) if !line.is_empty() && !left.is_zero() => {}
-            Ok(0) if !line.is_empty() => return Err(ErrorKind::TimedOut.into()),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            result => return result,
-        }
-    }
-}
-
 #[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test")]
 mod tests {
     use super::is_admissible;
 
     #[track_caller]
     fn check(expected: bool, peers: &[&str]) {
         for peer in peers {
-            assert_eq!(
-                is_admissible(peer.parse().unwrap(), 12000),
-                expected,
-                "{peer}"
-            );
+            let parsed = peer.parse().expect(peer);
+            assert_eq!(is_admissible(parsed, 12000), expected, "{peer}");
         }
     }
 

@@ -195,8 +195,7 @@ fn answers_more_than_it_was_sent() {
         while stream.write_all(b"MORE\n").is_ok() {}
     });
     let output = run(&mut client(&["--tcp"], port), "more\n");
-    let expected =
-        "error: cannot talk to tcp localhost:PORT: it answers more lines than it was sent\n";
+    let expected = "error: cannot talk to tcp localhost:PORT: it answers more than it was sent\n";
     assert_eq!(
         String::from_utf8_lossy(&output.stderr),
         expected.replace("PORT", &port.to_string())

@@ -1,13 +1,17 @@
 //! `client`: sends sentences to an upper-case echo server and prints the answers.
 
-use std::io::{self, BufRead, ErrorKind, IsTerminal, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
-use std::process::{ExitCode, exit};
+use std::fmt::Arguments;
+use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset};
+use std::io::ErrorKind::{Interrupted, NotConnected, TimedOut, UnexpectedEof, WouldBlock};
+use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::net::SocketAddr;
+use std::process::exit;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Error, Result, anyhow, bail, ensure};
+use anyhow::{Error, Result, anyhow, ensure};
 use clap::{ArgGroup, Parser};
-use uppercase_echo::{DEFAULT_PORT, tcp, udp, uppercase};
+use uppercase_echo::udp::{self, MAX_DATAGRAM};
+use uppercase_echo::{DEFAULT_PORT, tcp, uppercase};
 
 mod common;
 
@@ -48,260 +52,148 @@ struct Args {
     verbose: bool,
 }
 
-fn main() -> ExitCode {
-    common::exit_code(run(Args::parse()))
+fn main() {
+    run(&Args::parse()).unwrap_or_else(|error| common::fail(error));
 }
 
-fn run(args: Args) -> Result<()> {
-    let addresses = (args.host.as_str(), args.port).to_socket_addrs();
-    let addresses: Vec<_> = addresses
-        .with_context(|| format!("cannot resolve {}", args.host))?
-        .collect();
-    let protocol = if args.udp { "udp" } else { "tcp" };
-    let host = if args.host.contains(':') {
-        format!("[{}]", args.host)
-    } else {
-        args.host.clone()
+fn run(args: &Args) -> Result<()> {
+    let addresses = common::resolve(&args.host, args.port)?;
+    let explain = explainer(args, &addresses);
+    let late = |error| explain("no answer from", error);
+    let observer: fn(Arguments) = if args.verbose { common::note } else { |_| {} };
+    if args.udp {
+        let mut client = udp::Client::new(addresses, args.timeout, observer);
+        return lines(args, |sentence, number| {
+            check_size(sentence, number)?;
+            Ok(client.ask(sentence).map_err(late)?.to_vec())
+        });
+    }
+    let connect = |addresses: &[_]| {
+        let stream = tcp::connect(addresses, args.timeout, observer);
+        stream.map_err(|error| explain("cannot connect to", error))
     };
-    let name = format!("{protocol} {host}:{}", args.port);
-    let server = Server {
-        args,
-        protocol,
-        name,
-        addresses,
-    };
-    let interactive = io::stdin().is_terminal();
-    match (protocol, interactive) {
-        ("udp", _) => server.udp(interactive),
-        (_, true) => server.tcp_lines(),
-        _ => server.tcp_stream(),
+    let mut stream = connect(&addresses)?;
+    if !io::stdin().is_terminal() {
+        return tcp::pipe(&stream, Stdio, Stdio).map_err(late);
+    }
+    let peer = stream.peer_addr()?;
+    lines(args, |sentence, _| {
+        let mut answer = tcp::ask(&stream, sentence);
+        if answer
+            .as_ref()
+            .is_err_and(|error| error.kind() == NotConnected)
+        {
+            stream = connect(&[peer])?;
+            answer = tcp::ask(&stream, sentence);
+        }
+        answer.map_err(late)
+    })
+}
+
+/// Returns what says what an error of the network means to the user; `late` begins the sentence for a time-out.
+fn explainer(args: &Args, addresses: &[SocketAddr]) -> impl Fn(&str, io::Error) -> Error + use<> {
+    let (udp, seconds) = (args.udp, args.timeout.as_secs_f64());
+    let protocol = if udp { "udp" } else { "tcp" };
+    let (host, port) = (&args.host, args.port);
+    let mut server = format!("{protocol} {host}:{port}");
+    if host.contains(':') {
+        server = format!("{protocol} [{host}]:{port}");
+    }
+    let mut start = String::new();
+    if addresses.iter().any(|address| address.ip().is_loopback()) {
+        start = format!("; start it with: server --{protocol} --host {host} --port {port}");
+        // Which is the default.
+        start = start.replace(" --host localhost", "");
+    }
+    move |late, error| match error.kind() {
+        // Windows tells of a closed UDP port as a reset.
+        kind if kind == ConnectionRefused || udp && kind == ConnectionReset => {
+            anyhow!("nothing is listening on {server}{start}")
+        }
+        TimedOut | WouldBlock => anyhow!("{late} {server} within {seconds} s"),
+        BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof => {
+            anyhow!("{server} closed the connection before answering everything")
+        }
+        _ => Error::new(error).context(format!("cannot talk to {server}")),
     }
 }
 
-/// The server, with its protocol and address as the user gave them.
-struct Server {
-    args: Args,
-    protocol: &'static str,
-    name: String,
-    addresses: Vec<SocketAddr>,
-}
-
-impl Server {
-    /// Each line is a datagram.
-    fn udp(&self, interactive: bool) -> Result<()> {
-        let mut client = udp::Client::new(self.addresses.clone(), self.args.timeout);
-        let mut failed = false;
-        let mut line = Vec::new();
-        for number in 1_u64.. {
-            // Of a line that is too long, one byte more than fits is enough to know.
-            if !read_line(&mut line, interactive, udp::MAX_DATAGRAM as u64 + 2)? {
-                break;
-            }
-            match self.udp_line(&mut client, &line, number) {
-                Err(error) if interactive => {
-                    common::note(&format!("error: {error:#}"));
-                    failed = true;
-                    skip_line(&line)?;
+/// Asks for one line after the other, and prints the answer to each before it reads the next.
+fn lines(args: &Args, mut ask: impl FnMut(&[u8], u64) -> Result<Vec<u8>>) -> Result<()> {
+    let is_terminal = io::stdin().is_terminal();
+    let (mut line, mut failed) = (Vec::new(), false);
+    for number in 1.. {
+        if is_terminal {
+            let _ = io::stderr().write_all(b"Input lowercase sentence: ");
+        }
+        line.clear();
+        // Of a line that is too long for a datagram, one byte more than fits is enough to know.
+        let mut stdin = io::stdin().lock().take(MAX_DATAGRAM as u64 + 2);
+        local("read stdin", stdin.read_until(b'\n', &mut line))?;
+        if line.is_empty() {
+            break;
+        }
+        let (sentence, start) = (line.strip_suffix(b"\n").unwrap_or(&line), Instant::now());
+        match ask(sentence, number) {
+            Ok(answer) => {
+                let time = start.elapsed();
+                Stdio.write_all(&[&answer, &line[sentence.len()..]].concat())?;
+                Stdio.flush()?;
+                if args.verbose {
+                    common::note(format_args!("line {number}: answered in {time:.1?}"));
                 }
-                result => result?,
             }
-        }
-        // What failed has been told.
-        if failed { exit(1) } else { Ok(()) }
-    }
-
-    fn udp_line(&self, client: &mut udp::Client, line: &[u8], number: u64) -> Result<()> {
-        const TOO_LONG: &str =
-            "longer than 65507 bytes, the most a UDP datagram carries; use --tcp";
-        let sentence = line.strip_suffix(b"\n").unwrap_or(line);
-        ensure!(
-            sentence.len() <= udp::MAX_DATAGRAM,
-            "line {number} is {TOO_LONG}"
-        );
-        // Upper case is at most three times as long.
-        if sentence.len() > udp::MAX_DATAGRAM / 3 && uppercase(sentence).len() > udp::MAX_DATAGRAM {
-            bail!("the upper case of line {number} is {TOO_LONG}");
-        }
-        let start = Instant::now();
-        let answer = client
-            .ask(sentence)
-            .map_err(|error| self.explain(error, "cannot reach"))?;
-        let (sent, time) = (sentence.len(), start.elapsed());
-        let mut output = answer.to_vec();
-        output.extend_from_slice(line.get(sent..).unwrap_or_default());
-        Stdout.write_all(&output)?;
-        if let Some(socket) = client.socket() {
-            self.report(
-                socket.local_addr(),
-                socket.peer_addr(),
-                &format!("answered in {time:.1?}"),
-            );
-        }
-        Ok(())
-    }
-
-    /// A line, its answer, and the next line: for a person at a terminal.
-    fn tcp_lines(&self) -> Result<()> {
-        let mut client = self.connect()?;
-        let mut line = Vec::new();
-        while read_line(&mut line, true, u64::MAX)? {
-            let start = Instant::now();
-            let answer = client
-                .ask(&line)
-                .map_err(|error| self.explain(error, "cannot talk to"))?;
-            let time = start.elapsed();
-            Stdout.write_all(&answer)?;
-            let (stream, what) = (client.stream(), format!("answered in {time:.1?}"));
-            self.report(stream.local_addr(), stream.peer_addr(), &what);
-        }
-        Ok(())
-    }
-
-    /// All lines at once, as fast as they come and go.
-    fn tcp_stream(&self) -> Result<()> {
-        self.connect()?
-            .copy(Stdin, Stdout)
-            .map_err(|error| self.explain(error, "cannot talk to"))
-    }
-
-    fn connect(&self) -> Result<tcp::Client> {
-        let Self {
-            name,
-            args,
-            addresses,
-            ..
-        } = self;
-        let client =
-            tcp::Client::connect(addresses, args.timeout).map_err(|error| match error.kind() {
-                ErrorKind::TimedOut => anyhow!(
-                    "cannot connect to {name} within {} s",
-                    args.timeout.as_secs_f64()
-                ),
-                _ => self.explain(error, "cannot connect to"),
-            })?;
-        self.report(
-            client.stream().local_addr(),
-            client.stream().peer_addr(),
-            "connected",
-        );
-        Ok(client)
-    }
-
-    /// Says what an error of the network means to the user.
-    fn explain(&self, error: io::Error, cannot: &str) -> Error {
-        use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset};
-        use ErrorKind::{TimedOut, UnexpectedEof, WouldBlock};
-        let Self { name, args, .. } = self;
-        match error.kind() {
-            ConnectionRefused => anyhow!("nothing is listening on {name}{}", self.start_it()),
-            // Windows tells of a closed UDP port this way.
-            ConnectionReset if args.udp => {
-                anyhow!("nothing is listening on {name}{}", self.start_it())
+            // Somebody is there to read it, and to go on.
+            Err(error) if args.udp && is_terminal => {
+                common::note(format_args!("error: {error:#}"));
+                failed = true;
             }
-            TimedOut | WouldBlock => anyhow!(
-                "no answer from {name} within {} s",
-                args.timeout.as_secs_f64()
-            ),
-            UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe => {
-                anyhow!("{name} closed the connection before answering everything")
-            }
-            _ => Error::new(error).context(format!("{cannot} {name}")),
+            Err(error) => return Err(error),
         }
     }
-
-    /// How to start the server, where that would be on this machine.
-    fn start_it(&self) -> String {
-        let Self {
-            args,
-            protocol,
-            addresses,
-            ..
-        } = self;
-        if !addresses.iter().any(|address| address.ip().is_loopback()) {
-            return String::new();
-        }
-        // The server listens on localhost unless it is told otherwise.
-        let is_default = addresses
-            .iter()
-            .any(|address| address.ip() == Ipv4Addr::LOCALHOST);
-        let host = if is_default {
-            String::new()
-        } else {
-            format!(" --host {}", args.host)
-        };
-        format!(
-            "; start it with: server --{protocol}{host} --port {}",
-            args.port
-        )
+    if is_terminal {
+        common::note(format_args!(""));
     }
-
-    fn report(&self, local: io::Result<SocketAddr>, peer: io::Result<SocketAddr>, what: &str) {
-        if let (true, Ok(local), Ok(peer)) = (self.args.verbose, local, peer) {
-            common::note(&format!("{} {local} to {peer}: {what}", self.protocol));
-        }
-    }
+    if failed { exit(1) } else { Ok(()) }
 }
 
-/// Reads a line of at most `limit` bytes into `line`, with its newline; false at the end of input.
-fn read_line(line: &mut Vec<u8>, prompt: bool, limit: u64) -> Result<bool> {
-    if prompt {
-        let _ = io::stderr().write_all(b"Input lowercase sentence: ");
-    }
-    line.clear();
-    let read = io::stdin()
-        .lock()
-        .take(limit)
-        .read_until(b'\n', line)
-        .context("cannot read stdin")?;
-    if read == 0 && prompt {
-        common::note("");
-    }
-    Ok(read > 0)
-}
-
-/// Reads on to the end of a line that was too long to be read whole.
-fn skip_line(line: &[u8]) -> Result<()> {
-    if line.len() > udp::MAX_DATAGRAM && !line.ends_with(b"\n") {
-        io::stdin()
-            .lock()
-            .skip_until(b'\n')
-            .context("cannot read stdin")?;
-    }
+/// Whether `sentence` and its answer fit in a datagram.
+fn check_size(sentence: &[u8], number: u64) -> Result<()> {
+    const TOO_LONG: &str = "longer than 65507 bytes, the most a UDP datagram carries; use --tcp";
+    let size = sentence.len();
+    ensure!(size <= MAX_DATAGRAM, "line {number} is {TOO_LONG}");
+    // Upper case is at most three times as long.
+    let fits = size <= MAX_DATAGRAM / 3 || uppercase(sentence).len() <= MAX_DATAGRAM;
+    ensure!(fits, "the upper case of line {number} is {TOO_LONG}");
     Ok(())
 }
 
-/// Standard input, whose errors are not the network's: they end the program here.
-struct Stdin;
+/// Standard input and output.
+struct Stdio;
 
-impl Read for Stdin {
+impl Read for Stdio {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match io::stdin().lock().read(buffer) {
-            Err(error) if error.kind() != ErrorKind::Interrupted => {
-                common::note(&format!("error: cannot read stdin: {error}"));
-                exit(1);
-            }
-            result => result,
-        }
+        local("read stdin", io::stdin().read(buffer))
     }
 }
 
-/// Standard output, written through at once. Its errors end the program here: quietly if its reader has left.
-struct Stdout;
-
-impl Write for Stdout {
+impl Write for Stdio {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        let mut stdout = io::stdout().lock();
-        match stdout.write_all(buffer).and_then(|()| stdout.flush()) {
-            Ok(()) => Ok(buffer.len()),
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => exit(0),
-            Err(error) => {
-                common::note(&format!("error: cannot write to stdout: {error}"));
-                exit(1);
-            }
-        }
+        local("write to stdout", io::stdout().write(buffer))
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        local("write to stdout", io::stdout().flush())
+    }
+}
+
+/// Ends the program where stdin or stdout fails, which is not the network's fault: quietly if stdout's reader has left.
+fn local<T>(what: &str, result: io::Result<T>) -> io::Result<T> {
+    match result {
+        Err(error) if error.kind() == BrokenPipe => exit(0),
+        Err(error) if error.kind() != Interrupted => {
+            common::fail(format!("cannot {what}: {error}"))
+        }
+        result => result,
     }
 }

@@ -1,15 +1,14 @@
 //! `server`: upper-cases every UDP datagram and TCP byte stream that reaches it, and sends the result back.
 
-use std::fmt;
-use std::io::{self, ErrorKind, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs, UdpSocket};
-use std::panic;
-use std::process::{ExitCode, exit};
-use std::sync::{Mutex, PoisonError};
-use std::thread;
+use std::fmt::Arguments;
+use std::io::ErrorKind::{AddrInUse, PermissionDenied};
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use std::{panic, thread};
 
-use anyhow::{Context, Result};
+use anyhow::{Error, Result, anyhow};
 use clap::Parser;
 use uppercase_echo::{DEFAULT_PORT, Event, tcp, udp};
 
@@ -57,47 +56,44 @@ struct Args {
     verbose: bool,
 }
 
-fn main() -> ExitCode {
-    common::exit_code(run(&Args::parse()))
+fn main() {
+    run(&Args::parse()).unwrap_or_else(|error| common::fail(error));
 }
 
 fn run(args: &Args) -> Result<()> {
-    let addresses = (args.host.as_str(), args.port).to_socket_addrs();
-    let addresses: Vec<_> = addresses
-        .with_context(|| format!("cannot resolve {}", args.host))?
-        .collect();
-    let both = args.udp == args.tcp;
-    let sockets = bind(&addresses, args.udp || both, args.tcp || both)?;
-    let names: Vec<_> = sockets
-        .iter()
-        .map(|(name, _)| format!("The server is ready to receive on {name}\n"))
-        .collect();
+    let addresses = common::resolve(&args.host, args.port)?;
+    let protocols: &[_] = match (args.udp, args.tcp) {
+        (true, false) => &["udp"],
+        (false, true) => &["tcp"],
+        _ => &["udp", "tcp"],
+    };
+    let mut sockets = bind(&addresses, protocols);
+    // A free port of the one protocol may be taken for the other, but hardly a hundred times in a row.
+    for _ in 0..if args.port == 0 { 99 } else { 0 } {
+        sockets = sockets.or_else(|_| bind(&addresses, protocols));
+    }
+    let sockets = sockets?;
+    let ready = |(name, _): &(String, _)| format!("The server is ready to receive on {name}\n");
+    let announcement: String = sockets.iter().map(ready).collect();
     // TCP first: its many threads are what may fail, and then no datagram shall have been answered.
     for (name, socket) in sockets.into_iter().rev() {
+        let (n, idle) = (args.max_connections, args.idle_timeout);
+        let cannot = format!("cannot start {n} threads for {name}; lower --max-connections").leak();
+        // A thread for whose signal stack there is no memory panics before it runs any code of ours.
+        panic::set_hook(Box::new(|_| common::fail(&*cannot)));
         let observer = observer(name, args.verbose);
-        match socket {
-            Socket::Tcp(listener) => {
-                let n = args.max_connections;
-                // A thread for whose signal stack there is no memory panics before it runs any code of ours.
-                panic::set_hook(Box::new(move |_| cannot_start(n, name)));
-                if tcp::serve(listener, n as usize, args.idle_timeout, observer).is_err() {
-                    cannot_start(n, name);
-                }
-                drop(panic::take_hook());
-            }
+        let started = match socket {
+            Socket::Tcp(listener) => tcp::serve(listener, n as usize, idle, observer),
             Socket::Udp(socket) => {
-                thread::Builder::new()
-                    .spawn(move || udp::serve(&socket, observer))
-                    .with_context(|| format!("cannot start a thread for {name}"))?;
+                let serve = move || udp::serve(&socket, observer);
+                thread::Builder::new().spawn(serve).map(drop)
             }
-        }
+        };
+        started.unwrap_or_else(|_| common::fail(&*cannot));
     }
-    for line in names {
-        // Nobody has to read stdout: the server goes on without it.
-        let _ = io::stdout()
-            .write_all(line.as_bytes())
-            .and_then(|()| io::stdout().flush());
-    }
+    drop(panic::take_hook());
+    // Nobody has to read stdout: the server goes on without it.
+    let _ = io::stdout().write_all(announcement.as_bytes());
     loop {
         thread::park();
     }
@@ -108,113 +104,65 @@ enum Socket {
     Tcp(TcpListener),
 }
 
-/// A socket's protocol and address, as in `udp 127.0.0.1:12000`.
-#[derive(Clone, Copy)]
-struct Name(&'static str, SocketAddr);
-
-impl fmt::Display for Name {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "{} {}", self.0, self.1)
-    }
-}
-
-/// Binds a socket for each protocol and address, each once; with port 0, all to one port that is free for all.
+/// Binds a socket for each protocol and address, each once, and names it, as in `udp 127.0.0.1:12000`; with port 0, all
+/// to one port.
 ///
 /// A port in use or not permitted is an error; an address that this machine does not have is passed over as long as
 /// another remains.
-fn bind(addresses: &[SocketAddr], udp: bool, tcp: bool) -> Result<Vec<(Name, Socket)>> {
-    // A free port of the one protocol may be taken for the other, but hardly a hundred times in a row.
-    let is_free = addresses.iter().any(|address| address.port() == 0);
-    for _ in 0..if is_free { 99 } else { 0 } {
-        match try_bind(addresses, udp, tcp) {
-            Err(error) if is_kind(&error, &[ErrorKind::AddrInUse]) => {}
-            result => return result,
-        }
-    }
-    try_bind(addresses, udp, tcp)
-}
-
-fn try_bind(addresses: &[SocketAddr], udp: bool, tcp: bool) -> Result<Vec<(Name, Socket)>> {
-    let mut sockets = Vec::new();
-    let mut seen: Vec<IpAddr> = Vec::new();
-    let mut port = None;
-    let mut failure = None;
-    for protocol in [udp.then_some("udp"), tcp.then_some("tcp")]
-        .into_iter()
-        .flatten()
-    {
-        let bound = sockets.len();
-        seen.clear();
+fn bind(addresses: &[SocketAddr], protocols: &[&str]) -> Result<Vec<(String, Socket)>> {
+    let (mut sockets, mut port) = (Vec::new(), 0);
+    for &protocol in protocols {
+        let (bound, mut failure) = (sockets.len(), anyhow!("the host has no address"));
         for &(mut address) in addresses {
-            if seen.contains(&address.ip()) {
+            address.set_port(address.port().max(port));
+            let name = format!("{protocol} {address}");
+            if sockets.iter().any(|(other, _)| *other == name) {
                 continue;
             }
-            seen.push(address.ip());
-            address.set_port(port.unwrap_or(address.port()));
-            let socket = if protocol == "udp" {
-                UdpSocket::bind(address)
-                    .and_then(|socket| Ok((socket.local_addr()?, Socket::Udp(socket))))
-            } else {
-                TcpListener::bind(address)
-                    .and_then(|socket| Ok((socket.local_addr()?, Socket::Tcp(socket))))
-            };
-            let socket =
-                socket.with_context(|| format!("cannot listen on {}", Name(protocol, address)));
-            match socket {
+            let cannot = |error| Error::new(error).context(format!("cannot listen on {name}"));
+            match try_bind(protocol, address) {
                 Ok((address, socket)) => {
-                    port = Some(address.port());
-                    sockets.push((Name(protocol, address), socket));
+                    port = address.port();
+                    sockets.push((format!("{protocol} {address}"), socket));
                 }
-                Err(error)
-                    if is_kind(&error, &[ErrorKind::AddrInUse, ErrorKind::PermissionDenied]) =>
-                {
-                    return Err(error);
+                Err(error) if [AddrInUse, PermissionDenied].contains(&error.kind()) => {
+                    return Err(cannot(error));
                 }
-                Err(error) => failure = Some(error),
+                Err(error) => failure = cannot(error),
             }
         }
         if sockets.len() == bound {
-            return Err(failure.unwrap_or_else(|| anyhow::anyhow!("the host has no address")));
+            return Err(failure);
         }
     }
     Ok(sockets)
 }
 
-fn is_kind(error: &anyhow::Error, kinds: &[ErrorKind]) -> bool {
-    error
-        .downcast_ref::<io::Error>()
-        .is_some_and(|error| kinds.contains(&error.kind()))
+fn try_bind(protocol: &str, address: SocketAddr) -> io::Result<(SocketAddr, Socket)> {
+    if protocol == "udp" {
+        let socket = UdpSocket::bind(address)?;
+        return Ok((socket.local_addr()?, Socket::Udp(socket)));
+    }
+    let listener = TcpListener::bind(address)?;
+    Ok((listener.local_addr()?, Socket::Tcp(listener)))
 }
 
 /// Returns what tells of a socket's events: of all if `verbose`, otherwise only of trouble, when it begins.
-fn observer(name: Name, verbose: bool) -> impl Fn(Event) {
-    let last = Mutex::new(None::<Instant>);
-    move |event| {
+fn observer(name: String, verbose: bool) -> impl Fn(Event, Arguments) {
+    let (start, last) = (Instant::now(), AtomicU64::new(0));
+    move |event, text| {
         let tell = match event {
-            // While it lasts it is reported at least once a second: after two seconds of silence it is another.
-            Event::Failing(_) => {
-                let before = last
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .replace(Instant::now());
-                before.is_none_or(|before| before.elapsed() > Duration::from_secs(2))
+            Event::Step => verbose,
+            Event::Trouble => {
+                // Told at least once a second while it lasts: after two seconds of silence it is another.
+                let now = start.elapsed().as_secs() + 3;
+                now > last.swap(now, Ordering::Relaxed) + 2
             }
-            _ => verbose,
         };
         if tell {
-            common::note(&format!("{name}: {event}"));
+            common::note(format_args!("{name}: {text}"));
         }
     }
-}
-
-/// Ends the program; one line is enough when several threads cannot be started.
-fn cannot_start(n: u32, name: Name) -> ! {
-    static FIRST: Mutex<()> = Mutex::new(());
-    let _first = FIRST.lock();
-    common::note(&format!(
-        "error: cannot start {n} threads for {name}; lower --max-connections"
-    ));
-    exit(1)
 }
 
 #[cfg(test)]
@@ -223,58 +171,37 @@ mod tests {
 
     /// The names of what is bound for `addresses`, with the port as `P`, where it is the same for all.
     #[track_caller]
-    fn check(addresses: &[&str], udp: bool, tcp: bool, expected: &[&str]) {
-        let addresses: Vec<_> = addresses
-            .iter()
-            .map(|address| address.parse().unwrap())
-            .collect();
-        let sockets = bind(&addresses, udp, tcp).unwrap();
-        let port = sockets[0].0.1.port();
-        let names: Vec<_> = sockets
-            .iter()
-            .map(|(name, _)| name.to_string().replace(&port.to_string(), "P"))
-            .collect();
+    fn check(addresses: &[&str], protocols: &[&str], expected: &[&str]) {
+        let parsed: Vec<_> = addresses.iter().map(|a| a.parse().unwrap()).collect();
+        let sockets = bind(&parsed, protocols).unwrap();
+        let (_, port) = sockets[0].0.rsplit_once(':').unwrap();
+        let names: Vec<_> = sockets.iter().map(|(n, _)| n.replace(port, "P")).collect();
         assert_eq!(names, expected);
+    }
+
+    #[track_caller]
+    fn check_error(addresses: &[SocketAddr], expected: &str) {
+        let error = bind(addresses, &["udp", "tcp"]).err().unwrap();
+        assert!(format!("{error:#}").starts_with(expected), "{error:#}");
     }
 
     #[test]
     fn every_address_once_and_one_port() {
-        check(
-            &["127.0.0.1:0"],
-            true,
-            true,
-            &["udp 127.0.0.1:P", "tcp 127.0.0.1:P"],
-        );
+        let both = ["udp 127.0.0.1:P", "tcp 127.0.0.1:P"];
+        check(&["127.0.0.1:0"], &["udp", "tcp"], &both);
         let addresses = ["127.0.0.1:0", "127.0.0.2:0", "127.0.0.1:0"];
-        check(
-            &addresses,
-            true,
-            false,
-            &["udp 127.0.0.1:P", "udp 127.0.0.2:P"],
-        );
-        check(
-            &addresses,
-            false,
-            true,
-            &["tcp 127.0.0.1:P", "tcp 127.0.0.2:P"],
-        );
+        let udp = ["udp 127.0.0.1:P", "udp 127.0.0.2:P"];
+        check(&addresses, &["udp"], &udp);
+        let tcp = ["tcp 127.0.0.1:P", "tcp 127.0.0.2:P"];
+        check(&addresses, &["tcp"], &tcp);
     }
 
     #[test]
     fn another_machines_address_is_passed_over() {
-        check(
-            &["192.0.2.1:0", "127.0.0.1:0"],
-            true,
-            true,
-            &["udp 127.0.0.1:P", "tcp 127.0.0.1:P"],
-        );
-        let error = bind(&["192.0.2.1:12000".parse().unwrap()], true, true)
-            .err()
-            .unwrap();
-        assert!(
-            format!("{error:#}").starts_with("cannot listen on udp 192.0.2.1:12000: "),
-            "{error:#}"
-        );
+        let both = ["udp 127.0.0.1:P", "tcp 127.0.0.1:P"];
+        check(&["192.0.2.1:0", "127.0.0.1:0"], &["udp", "tcp"], &both);
+        let only = "192.0.2.1:12000".parse().unwrap();
+        check_error(&[only], "cannot listen on udp 192.0.2.1:12000: ");
     }
 
     #[test]
@@ -282,10 +209,6 @@ mod tests {
         let kept = UdpSocket::bind("127.0.0.2:0").unwrap();
         let taken = kept.local_addr().unwrap();
         let first = SocketAddr::from(([127, 0, 0, 1], taken.port()));
-        let error = bind(&[first, taken], true, false).err().unwrap();
-        assert!(
-            format!("{error:#}").starts_with(&format!("cannot listen on udp {taken}: ")),
-            "{error:#}"
-        );
+        check_error(&[first, taken], &format!("cannot listen on udp {taken}: "));
     }
 }

@@ -1,0 +1,71 @@
+//! What is done again, and for how long.
+
+use std::fmt::Arguments;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::Event;
+
+/// Does `call` again as long as a signal interrupts it, which std leaves to the caller for sockets with a timeout.
+pub(crate) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
+/// Short enough not to be noticed after a single failure.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
+
+/// Long enough that hundreds of waiting threads use next to no CPU, short enough for service to resume soon.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Receives or accepts, again until it succeeds: after a pause, unless the failure was only one peer's.
+pub(crate) fn persist<T>(
+    observer: impl Fn(Event, Arguments),
+    mut call: impl FnMut() -> io::Result<T>,
+) -> T {
+    use ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    let mut pause = SHORTEST_PAUSE;
+    loop {
+        match call().map_err(|error| (error.kind(), error)) {
+            Ok(value) => return value,
+            // Windows reports an earlier send's fate as a reset of the next receive.
+            Err((Interrupted | ConnectionAborted | ConnectionReset, _)) => {}
+            Err((_, error)) => {
+                observer(Event::Trouble, format_args!("cannot receive now: {error}"));
+                thread::sleep(pause);
+                pause = LONGEST_PAUSE.min(pause * 2);
+            }
+        }
+    }
+}
+
+/// Returns the first success of `attempt`; each address has an equal share of what is left of `timeout`.
+pub(crate) fn try_each<T>(
+    addresses: &[SocketAddr],
+    timeout: Duration,
+    mut attempt: impl FnMut(SocketAddr, Duration) -> io::Result<T>,
+) -> io::Result<T> {
+    let deadline = Instant::now() + timeout;
+    let mut failure = io::Error::new(ErrorKind::NotFound, "the server has no address");
+    for (&address, left) in addresses.iter().zip((1..=addresses.len() as u32).rev()) {
+        let share = deadline.saturating_duration_since(Instant::now()) / left;
+        match attempt(address, share.max(Duration::from_millis(1))) {
+            // Silence says more than a refusal: something may be listening there.
+            Err(error) if failure.kind() != ErrorKind::TimedOut => failure = error,
+            Err(_) => {}
+            success => return success,
+        }
+    }
+    Err(failure)
+}
+
+/// Whether a socket's own time limit has struck: systems differ in which of the two they report.
+pub(crate) fn timed_out(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}
