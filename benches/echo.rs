@@ -230,7 +230,7 @@ fn random(size: usize) -> Vec<u8> {
 fn udp_ours() -> SocketAddr {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
-    thread::spawn(move || udp::serve(&socket, |_, _| {}));
+    thread::spawn(move || udp::serve(&socket, |_| {}));
     address
 }
 
@@ -271,7 +271,7 @@ fn udp_load(server: SocketAddr, size: usize) -> f64 {
 fn tcp_ours() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    tcp::serve(listener, 70, Duration::from_secs(300), |_, _| {}).unwrap();
+    tcp::serve(listener, 70, Duration::from_secs(300), |_| {}).unwrap();
     address
 }
 

@@ -19,7 +19,7 @@
 //!
 //! let socket = UdpSocket::bind("127.0.0.1:0")?;
 //! let address = socket.local_addr()?;
-//! thread::spawn(move || udp::serve(&socket, |_, text| eprintln!("{text}")));
+//! thread::spawn(move || udp::serve(&socket, |event| eprintln!("{event:?}")));
 //!
 //! let mut client = udp::Client::new(vec![address], Duration::from_secs(5), |_| {});
 //! assert_eq!(client.ask("hello, straße".as_bytes())?, b"HELLO, STRASSE");
@@ -35,7 +35,7 @@
 //!
 //! let listener = TcpListener::bind("127.0.0.1:0")?;
 //! let address = listener.local_addr()?;
-//! tcp::serve(listener, 4, Duration::from_secs(300), |_, text| eprintln!("{text}"))?;
+//! tcp::serve(listener, 4, Duration::from_secs(300), |event| eprintln!("{event:?}"))?;
 //!
 //! let mut stream = TcpStream::connect(address)?;
 //! stream.write_all(b"hello\nworld")?;
@@ -56,6 +56,8 @@
 
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
+use std::{fmt, io};
+
 mod retry;
 pub mod tcp;
 pub mod udp;
@@ -66,11 +68,6 @@ pub use uppercase::{buffers, copy, uppercase};
 /// The port that the textbook's programs use.
 pub const DEFAULT_PORT: u16 = 12000;
 
-/// What a server's observer is told of, beside a line of text.
-#[derive(Clone, Copy, Debug)]
-pub enum Event {
-    /// One more step of the protocol, as the textbook explains them.
-    Step,
-    /// The system is short of something that the server needs: told at each try, at least once a second while it lasts.
-    Trouble,
-}
+/// What a server tells its observer: one more step of the protocol, as the textbook explains them, or the error for which
+/// it cannot go on at the moment. That is told at each try, at least once a second while it lasts.
+pub type Event<'a> = Result<fmt::Arguments<'a>, &'a io::Error>;

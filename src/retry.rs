@@ -1,7 +1,7 @@
 //! What is done again, and for how long.
 
-use std::fmt::Arguments;
-use std::io::{self, ErrorKind};
+use std::io;
+use std::io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, TimedOut, WouldBlock};
 use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,34 +12,26 @@ use crate::Event;
 pub(crate) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == Interrupted => {}
             result => return result,
         }
     }
 }
 
-/// Short enough not to be noticed after a single failure.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
-
-/// Long enough that hundreds of waiting threads use next to no CPU, short enough for service to resume soon.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-
 /// Receives or accepts, again until it succeeds: after a pause, unless the failure was only one peer's.
-pub(crate) fn persist<T>(
-    observer: impl Fn(Event, Arguments),
-    mut call: impl FnMut() -> io::Result<T>,
-) -> T {
-    use ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
-    let mut pause = SHORTEST_PAUSE;
+pub(crate) fn persist<T>(observer: impl Fn(Event), mut call: impl FnMut() -> io::Result<T>) -> T {
+    // Not noticed after a single failure.
+    let mut pause = Duration::from_millis(5);
     loop {
         match call().map_err(|error| (error.kind(), error)) {
             Ok(value) => return value,
             // Windows reports an earlier send's fate as a reset of the next receive.
             Err((Interrupted | ConnectionAborted | ConnectionReset, _)) => {}
             Err((_, error)) => {
-                observer(Event::Trouble, format_args!("cannot receive now: {error}"));
+                observer(Err(&error));
                 thread::sleep(pause);
-                pause = LONGEST_PAUSE.min(pause * 2);
+                // Hundreds of waiting threads use next to no CPU so, and service resumes soon.
+                pause = Duration::from_secs(1).min(pause * 2);
             }
         }
     }
@@ -52,12 +44,12 @@ pub(crate) fn try_each<T>(
     mut attempt: impl FnMut(SocketAddr, Duration) -> io::Result<T>,
 ) -> io::Result<T> {
     let deadline = Instant::now() + timeout;
-    let mut failure = io::Error::new(ErrorKind::NotFound, "the server has no address");
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the server has no address");
     for (&address, left) in addresses.iter().zip((1..=addresses.len() as u32).rev()) {
         let share = deadline.saturating_duration_since(Instant::now()) / left;
         match attempt(address, share.max(Duration::from_millis(1))) {
             // Silence says more than a refusal: something may be listening there.
-            Err(error) if failure.kind() != ErrorKind::TimedOut => failure = error,
+            Err(error) if failure.kind() != TimedOut => failure = error,
             Err(_) => {}
             success => return success,
         }
@@ -65,7 +57,7 @@ pub(crate) fn try_each<T>(
     Err(failure)
 }
 
-/// Whether a socket's own time limit has struck: systems differ in which of the two they report.
-pub(crate) fn timed_out(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+/// Whether a socket's own time limit has struck, where systems differ in which of two they report, or a signal.
+pub(crate) fn nothing_yet(error: &io::Error) -> bool {
+    matches!(error.kind(), Interrupted | TimedOut | WouldBlock)
 }

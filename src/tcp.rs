@@ -4,16 +4,12 @@ use std::fmt::Arguments;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Barrier, mpsc};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use crate::Event;
-use crate::retry::{persist, retry, timed_out, try_each};
-use crate::uppercase;
-
-/// A thread's stack: its buffers are on the heap, and debug builds use less than a quarter of this.
-const STACK: usize = 128 * 1024;
+use crate::retry::{nothing_yet, persist, retry, try_each};
+use crate::{Event, uppercase};
 
 /// Starts `connections` threads that serve `listener` for ever, one connection at a time each (prethreaded: Stevens,
 /// *UNIX Network Programming* 1, 30.11), and returns when all have been started.
@@ -25,31 +21,33 @@ const STACK: usize = 128 * 1024;
 ///
 /// # Errors
 ///
-/// What the system says if it cannot start all the threads. Those that it could start wait for ever and serve nobody.
+/// What the system says if it cannot start all the threads. Those that it could start end again, and serve nobody.
 pub fn serve(
     listener: TcpListener,
     connections: usize,
     idle: Duration,
-    observer: impl Fn(Event, Arguments) + Send + Sync + 'static,
+    observer: impl Fn(Event) + Send + Sync + 'static,
 ) -> io::Result<()> {
-    // Nobody is served before all threads are there, with all the memory that they need.
-    let shared = Arc::new((listener, observer, Barrier::new(connections + 1)));
-    let (passing, passed) = mpsc::channel::<()>();
+    let shared = Arc::new((listener, observer));
+    let (ready, all_ready) = mpsc::sync_channel(0);
     for _ in 0..connections {
-        let (shared, passing) = (Arc::clone(&shared), passing.clone());
-        thread::Builder::new().stack_size(STACK).spawn(move || {
-            let (listener, observer, started) = &*shared;
-            let tell = |text: Arguments| observer(Event::Step, text);
+        let (shared, ready) = (Arc::clone(&shared), ready.clone());
+        // Its buffers are on the heap, and debug builds use less than a quarter of this.
+        let thread = thread::Builder::new().stack_size(128 * 1024);
+        thread.spawn(move || {
+            let (listener, observer) = &*shared;
+            let tell = |step: Arguments| observer(Ok(step));
             let mut buffers = uppercase::buffers();
-            started.wait();
-            drop(passing);
+            // Nobody is served before all threads are there, with all the memory that they need.
+            let Ok(()) = ready.send(()) else { return };
+            drop(ready);
             loop {
                 let (stream, peer) = persist(observer, || listener.accept());
                 tell(format_args!("{peer}: accepted, {stream:?}"));
                 let report = |read, sent| tell(format_args!("{peer}: {read} bytes in, {sent} out"));
                 let result = limit(&stream, idle)
                     .and_then(|()| uppercase::copy(&stream, &stream, &mut buffers, report));
-                match result.map_err(|error| (timed_out(&error), error)) {
+                match result.map_err(|error| (nothing_yet(&error), error)) {
                     Ok(()) => tell(format_args!("{peer}: closed")),
                     Err((true, _)) => tell(format_args!("{peer}: closed, idle for too long")),
                     Err((_, error)) => tell(format_args!("{peer}: closed, {error}")),
@@ -57,10 +55,9 @@ pub fn serve(
             }
         })?;
     }
-    shared.2.wait();
-    // Nor is anything announced before all have passed and are about to accept: a burst would overflow the backlog.
-    drop(passing);
-    let _ = passed.recv();
+    // Nor is anything announced before all are about to accept: a burst would overflow the backlog.
+    drop(ready);
+    all_ready.iter().for_each(drop);
     Ok(())
 }
 
@@ -72,25 +69,19 @@ fn limit(stream: &TcpStream, wait: Duration) -> io::Result<()> {
 }
 
 /// Connects to the first of `addresses` that accepts; each has an equal share of what is left of `timeout`, which is
-/// also the longest wait for an answer later. `observer` is told of the connection.
+/// also the longest wait for an answer later.
 ///
 /// # Errors
 ///
 /// [`TimedOut`](ErrorKind::TimedOut), [`ConnectionRefused`](ErrorKind::ConnectionRefused), or what else the system says.
-pub fn connect(
-    addresses: &[SocketAddr],
-    timeout: Duration,
-    observer: fn(Arguments),
-) -> io::Result<TcpStream> {
+pub fn connect(addresses: &[SocketAddr], timeout: Duration) -> io::Result<TcpStream> {
     try_each(addresses, timeout, |address, share| {
         let stream = TcpStream::connect_timeout(&address, share)?;
-        let (local, peer) = (stream.local_addr()?, stream.peer_addr()?);
-        if local == peer {
+        if stream.local_addr()? == stream.peer_addr()? {
             // Where nothing listens, the system may give out that very port, and TCP connects it to itself.
             return Err(ErrorKind::ConnectionRefused.into());
         }
         limit(&stream, timeout)?;
-        observer(format_args!("{local} to {peer}: connected"));
         Ok(stream)
     })
 }
@@ -109,14 +100,14 @@ pub fn ask(mut stream: &TcpStream, sentence: &[u8]) -> io::Result<Vec<u8>> {
     let mut reader = BufReader::new(stream.take(3 * line.len() as u64));
     let sent = stream.write_all(&line);
     match sent.and_then(|()| reader.read_until(b'\n', &mut answer)) {
-        Err(error) if timed_out(&error) => Err(error),
+        Err(error) if nothing_yet(&error) => Err(error),
         _ if answer.is_empty() => Err(ErrorKind::NotConnected.into()),
         _ if answer.pop() != Some(b'\n') => Err(ErrorKind::UnexpectedEof.into()),
         _ => Ok(answer),
     }
 }
 
-/// Sends all of `input` and writes all answers to `output`, both at once, in constant memory.
+/// Sends all of `input` and hands all answers to `output`, as they arrive, both at once, in constant memory.
 ///
 /// The clock runs only while the network is waited for: after the end of `input`, or while the server takes nothing.
 /// Upper-casing keeps newlines one for one, so fewer than were sent are an error.
@@ -129,7 +120,7 @@ pub fn ask(mut stream: &TcpStream, sentence: &[u8]) -> io::Result<Vec<u8>> {
 pub fn pipe(
     stream: &TcpStream,
     input: impl Read + Send + 'static,
-    output: impl Write,
+    output: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> io::Result<()> {
     // Half the reader's limit, so that whatever gets in while the reader waits is counted in time.
     stream.set_write_timeout(stream.read_timeout()?.map(|wait| wait / 2))?;
@@ -149,16 +140,14 @@ pub fn pipe(
     let received = receive(stream, output, &progress);
     // Wakes a sender that waits for the network; one that is not connected any more needs no waking.
     let _ = stream.shutdown(Shutdown::Both);
-    match (received?, ended.recv_timeout(GRACE)) {
+    // Input that was answered so far may take a while to end after the server has hung up: one that answers once and
+    // closes may overtake it.
+    match (received?, ended.recv_timeout(Duration::from_millis(500))) {
         (_, Ok(Err(error))) => Err(error),
         (received, Ok(Ok(sent))) if received >= sent => Ok(()),
         _ => Err(ErrorKind::UnexpectedEof.into()),
     }
 }
-
-/// How long input that was answered so far may take to end after the server has hung up: a server that answers once and
-/// closes may overtake it. Enough for a busy machine.
-const GRACE: Duration = Duration::from_millis(500);
 
 /// Bytes that one read or write moves at most.
 const CHUNK: usize = 128 * 1024;
@@ -180,10 +169,13 @@ fn count(lines: &mut Lines, chunk: &[u8]) {
 fn send(mut stream: &TcpStream, mut input: impl Read, progress: &AtomicU64) -> io::Result<Lines> {
     let (mut buffer, mut lines) = (vec![0; CHUNK], Lines::default());
     loop {
-        let mut rest = match retry(|| input.read(&mut buffer))? {
-            0 => return Ok(lines),
-            read => &buffer[..read],
-        };
+        // Not with the system's kind of error, which may be that of a socket's time limit, too.
+        let cannot = |error| io::Error::other(format!("cannot read the input: {error}"));
+        let read = retry(|| input.read(&mut buffer)).map_err(cannot)?;
+        let mut rest = &buffer[..read];
+        if rest.is_empty() {
+            return Ok(lines);
+        }
         count(&mut lines, rest);
         progress.fetch_add(1, Relaxed);
         while !rest.is_empty() {
@@ -193,7 +185,7 @@ fn send(mut stream: &TcpStream, mut input: impl Read, progress: &AtomicU64) -> i
                     progress.fetch_add(2 * written as u64, Relaxed);
                 }
                 // The receiving half decides whether that has lasted too long.
-                Err(error) if timed_out(&error) || error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if nothing_yet(&error) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -201,27 +193,30 @@ fn send(mut stream: &TcpStream, mut input: impl Read, progress: &AtomicU64) -> i
     }
 }
 
-/// Writes all that arrives to `output`.
-fn receive(stream: &TcpStream, mut output: impl Write, progress: &AtomicU64) -> io::Result<Lines> {
+/// Hands all that arrives to `output`.
+fn receive(
+    mut stream: &TcpStream,
+    mut output: impl FnMut(&[u8]) -> io::Result<()>,
+    progress: &AtomicU64,
+) -> io::Result<Lines> {
     let (mut buffer, mut lines, mut received) = (vec![0; CHUNK], Lines::default(), 0);
     loop {
         let before = progress.load(Relaxed);
-        match retry(|| (&*stream).read(&mut buffer)) {
+        match retry(|| stream.read(&mut buffer)) {
             Ok(0) => return Ok(lines),
             Ok(read) => {
                 count(&mut lines, &buffer[..read]);
-                output.write_all(&buffer[..read])?;
-                output.flush()?;
+                output(&buffer[..read])?;
                 received += read as u64;
                 // Upper case is at most three times as long; what is on its way has not been counted yet.
                 if received > 3 * (progress.load(Relaxed) / 2 + CHUNK as u64) {
                     return Err(io::Error::other("it answers more than it was sent"));
                 }
             }
-            // It was not the network that was waited for, or something got in.
-            Err(error)
-                if timed_out(&error) && (before % 2 == 0 || before != progress.load(Relaxed)) => {}
-            Err(error) => return Err(error),
+            Err(error) if !nothing_yet(&error) => return Err(error),
+            // All the while it was the network that was waited for, and nothing got in.
+            Err(error) if before % 2 == 1 && before == progress.load(Relaxed) => return Err(error),
+            Err(_) => {}
         }
     }
 }

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use crate::Event;
-use crate::retry::{persist, retry, timed_out, try_each};
+use crate::retry::{nothing_yet, persist, retry, try_each};
 use crate::uppercase::convert;
 
 /// The bytes that a datagram carries at most over IPv4: 65,535 less 20 of IP's header and 8 of UDP's (RFC 768, 791).
@@ -22,11 +22,11 @@ const LARGEST: usize = 65_535;
 /// so that no forged datagram can make two servers answer each other for ever (CVE-1999-0103, CVE-2024-2169), and
 /// datagrams whose upper case no longer fits in one. A failing send is passed over; a failing receive is
 /// tried again after a pause of 5 ms, doubled up to 1 s.
-pub fn serve(socket: &UdpSocket, observer: impl Fn(Event, Arguments)) -> ! {
+pub fn serve(socket: &UdpSocket, observer: impl Fn(Event)) -> ! {
     // Port 0, which is never answered anyway, stands in for an address that the system will not tell.
     let own_port = socket.local_addr().map_or(0, |address| address.port());
     let (mut datagram, mut answer) = (vec![0; LARGEST], Vec::with_capacity(3 * LARGEST));
-    let tell = |text: Arguments| observer(Event::Step, text);
+    let tell = |step: Arguments| observer(Ok(step));
     loop {
         let (read, peer) = persist(&observer, || socket.recv_from(&mut datagram));
         if !is_admissible(peer, own_port) {
@@ -55,9 +55,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// The shortest wait: less would send again what a busy machine is only slow to answer.
 const SHORTEST_WAIT: Duration = Duration::from_millis(200);
-
-/// Sockets, and so ports, of earlier lines that are kept from use: few enough for any limit of descriptors.
-const KEPT: usize = 64;
 
 /// A client that sends one line at a time and waits for its answer, sending again what may be lost.
 ///
@@ -118,7 +115,8 @@ impl Client {
             // Where nothing listens, the system may give out that very port, and UDP connects it to itself.
             return Err(ErrorKind::ConnectionRefused.into());
         }
-        self.sockets.truncate(KEPT - 1);
+        // Few enough for any limit of descriptors.
+        self.sockets.truncate(63);
         self.sockets.push_front(socket);
         let socket = &self.sockets[0];
         let (mut tries, mut sent) = (0, Instant::now());
@@ -130,8 +128,8 @@ impl Client {
                 retry(|| socket.send(line))?;
                 (self.observer)(format_args!("{local} to {peer}: sent, try {tries}"));
             }
-            let until = deadline.min(sent + wait);
-            let left = until.saturating_duration_since(Instant::now());
+            let now = Instant::now();
+            let left = deadline.min(sent + wait).saturating_duration_since(now);
             socket.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
             match socket.recv_from(&mut self.answer) {
                 // A stranger's may have come between bind and connect. No upper case is empty, but some balancers send
@@ -144,10 +142,9 @@ impl Client {
                     self.addresses = vec![to];
                     return Ok(size);
                 }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if !timed_out(&error) => return Err(error),
-                // Only now: if the process had been stopped, the answer may have been there all the while.
-                _ if Instant::now() >= deadline => return Err(ErrorKind::TimedOut.into()),
+                Err(error) if !nothing_yet(&error) => return Err(error),
+                // Looked for at least once after the deadline: the process may have been stopped before it.
+                _ if now >= deadline => return Err(ErrorKind::TimedOut.into()),
                 _ => {}
             }
         }

@@ -2,34 +2,30 @@
 
 use std::fmt::Arguments;
 use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset};
-use std::io::ErrorKind::{Interrupted, NotConnected, TimedOut, UnexpectedEof, WouldBlock};
+use std::io::ErrorKind::{NotConnected, TimedOut, UnexpectedEof, WouldBlock};
 use std::io::{self, BufRead, IsTerminal, Read, Write};
-use std::net::SocketAddr;
 use std::process::exit;
 use std::time::{Duration, Instant};
 
-use anyhow::{Error, Result, anyhow, ensure};
+use anyhow::{Context, Error, Result, anyhow, ensure};
 use clap::{ArgGroup, Parser};
-use uppercase_echo::udp::{self, MAX_DATAGRAM};
-use uppercase_echo::{DEFAULT_PORT, tcp, uppercase};
+use uppercase_echo::{DEFAULT_PORT, tcp, udp, uppercase};
 
 mod common;
 
-/// Upper-case echo client: sends each line of stdin and prints the answers
-#[derive(Parser)]
-#[command(
-    version,
-    allow_negative_numbers = true,
-    after_help = "\
+const HELP: &str = "\
 Examples:
   client --udp                            Ask for sentences, answer each
   client --tcp --host ::1 <in.txt >out    Send a file, keep the answers
   echo hello | client -u -w 0.5           Give up after half a second
 
-Exit status: 0 if every line was answered, 1 if the network or I/O failed,
-2 for bad usage."
-)]
-#[command(group(ArgGroup::new("protocol").required(true)))]
+Exit status: 0 if every line was answered, 1 on failure, 2 for bad usage.";
+
+const TOO_LONG: &str = "longer than 65507 bytes, the most a UDP datagram carries; use --tcp";
+
+/// Upper-case echo client: sends each line of stdin and prints the answers
+#[derive(Parser)]
+#[command(version, allow_negative_numbers = true, after_help = HELP, group(ArgGroup::new("protocol").required(true)))]
 struct Args {
     /// Send each line as one UDP datagram
     #[arg(short, long, group = "protocol")]
@@ -58,53 +54,52 @@ fn main() {
 
 fn run(args: &Args) -> Result<()> {
     let addresses = common::resolve(&args.host, args.port)?;
-    let explain = explainer(args, &addresses);
+    let is_here = addresses.iter().any(|address| address.ip().is_loopback());
+    let explain = explainer(args, is_here);
     let late = |error| explain("no answer from", error);
     let observer: fn(Arguments) = if args.verbose { common::note } else { |_| {} };
     if args.udp {
         let mut client = udp::Client::new(addresses, args.timeout, observer);
         return lines(args, |sentence, number| {
-            check_size(sentence, number)?;
+            let fits = |size| size <= udp::MAX_DATAGRAM;
+            ensure!(fits(sentence.len()), "line {number} is {TOO_LONG}");
+            // Upper case is at most three times as long.
+            let upper_fits = fits(3 * sentence.len()) || fits(uppercase(sentence).len());
+            ensure!(upper_fits, "the upper case of line {number} is {TOO_LONG}");
             Ok(client.ask(sentence).map_err(late)?.to_vec())
         });
     }
-    let connect = |addresses: &[_]| {
-        let stream = tcp::connect(addresses, args.timeout, observer);
-        stream.map_err(|error| explain("cannot connect to", error))
-    };
-    let mut stream = connect(&addresses)?;
+    let stream = tcp::connect(&addresses, args.timeout);
+    let mut stream = stream.map_err(|error| explain("cannot connect to", error))?;
+    observer(format_args!("connected, {stream:?}"));
     if !io::stdin().is_terminal() {
-        return tcp::pipe(&stream, Stdio, Stdio).map_err(late);
+        return tcp::pipe(&stream, io::stdin(), print).map_err(late);
     }
     let peer = stream.peer_addr()?;
     lines(args, |sentence, _| {
-        let mut answer = tcp::ask(&stream, sentence);
-        if answer
-            .as_ref()
-            .is_err_and(|error| error.kind() == NotConnected)
-        {
-            stream = connect(&[peer])?;
-            answer = tcp::ask(&stream, sentence);
-        }
+        let answer = tcp::ask(&stream, sentence).or_else(|error| {
+            if error.kind() != NotConnected {
+                return Err(error);
+            }
+            stream = tcp::connect(&[peer], args.timeout)?;
+            observer(format_args!("connected again, {stream:?}"));
+            tcp::ask(&stream, sentence)
+        });
         answer.map_err(late)
     })
 }
 
 /// Returns what says what an error of the network means to the user; `late` begins the sentence for a time-out.
-fn explainer(args: &Args, addresses: &[SocketAddr]) -> impl Fn(&str, io::Error) -> Error + use<> {
+fn explainer(args: &Args, is_here: bool) -> impl Fn(&str, io::Error) -> Error + use<> {
     let (udp, seconds) = (args.udp, args.timeout.as_secs_f64());
     let protocol = if udp { "udp" } else { "tcp" };
     let (host, port) = (&args.host, args.port);
-    let mut server = format!("{protocol} {host}:{port}");
-    if host.contains(':') {
-        server = format!("{protocol} [{host}]:{port}");
-    }
-    let mut start = String::new();
-    if addresses.iter().any(|address| address.ip().is_loopback()) {
-        start = format!("; start it with: server --{protocol} --host {host} --port {port}");
-        // Which is the default.
-        start = start.replace(" --host localhost", "");
-    }
+    let bracket = |it| if host.contains(':') { it } else { "" };
+    let server = format!("{protocol} {}{host}{}:{port}", bracket("["), bracket("]"));
+    let start = format!("; start it with: server --{protocol} --host {host} --port {port}");
+    // That is the default.
+    let start = start.replace(" --host localhost ", " ");
+    let start = if is_here { start } else { String::new() };
     move |late, error| match error.kind() {
         // Windows tells of a closed UDP port as a reset.
         kind if kind == ConnectionRefused || udp && kind == ConnectionReset => {
@@ -128,20 +123,18 @@ fn lines(args: &Args, mut ask: impl FnMut(&[u8], u64) -> Result<Vec<u8>>) -> Res
         }
         line.clear();
         // Of a line that is too long for a datagram, one byte more than fits is enough to know.
-        let mut stdin = io::stdin().lock().take(MAX_DATAGRAM as u64 + 2);
-        local("read stdin", stdin.read_until(b'\n', &mut line))?;
-        if line.is_empty() {
+        let mut stdin = io::stdin().lock().take(udp::MAX_DATAGRAM as u64 + 2);
+        let read = stdin.read_until(b'\n', &mut line);
+        if read.context("cannot read stdin")? == 0 {
             break;
         }
         let (sentence, start) = (line.strip_suffix(b"\n").unwrap_or(&line), Instant::now());
         match ask(sentence, number) {
             Ok(answer) => {
-                let time = start.elapsed();
-                Stdio.write_all(&[&answer, &line[sentence.len()..]].concat())?;
-                Stdio.flush()?;
                 if args.verbose {
-                    common::note(format_args!("line {number}: answered in {time:.1?}"));
+                    common::note(format_args!("line {number} took {:.1?}", start.elapsed()));
                 }
+                print(&[&answer, &line[sentence.len()..]].concat())?;
             }
             // Somebody is there to read it, and to go on.
             Err(error) if args.udp && is_terminal => {
@@ -157,43 +150,12 @@ fn lines(args: &Args, mut ask: impl FnMut(&[u8], u64) -> Result<Vec<u8>>) -> Res
     if failed { exit(1) } else { Ok(()) }
 }
 
-/// Whether `sentence` and its answer fit in a datagram.
-fn check_size(sentence: &[u8], number: u64) -> Result<()> {
-    const TOO_LONG: &str = "longer than 65507 bytes, the most a UDP datagram carries; use --tcp";
-    let size = sentence.len();
-    ensure!(size <= MAX_DATAGRAM, "line {number} is {TOO_LONG}");
-    // Upper case is at most three times as long.
-    let fits = size <= MAX_DATAGRAM / 3 || uppercase(sentence).len() <= MAX_DATAGRAM;
-    ensure!(fits, "the upper case of line {number} is {TOO_LONG}");
-    Ok(())
-}
-
-/// Standard input and output.
-struct Stdio;
-
-impl Read for Stdio {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        local("read stdin", io::stdin().read(buffer))
-    }
-}
-
-impl Write for Stdio {
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        local("write to stdout", io::stdout().write(buffer))
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        local("write to stdout", io::stdout().flush())
-    }
-}
-
-/// Ends the program where stdin or stdout fails, which is not the network's fault: quietly if stdout's reader has left.
-fn local<T>(what: &str, result: io::Result<T>) -> io::Result<T> {
-    match result {
+/// Writes through to stdout. Its errors end the program here: quietly if its reader has left.
+fn print(bytes: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == BrokenPipe => exit(0),
-        Err(error) if error.kind() != Interrupted => {
-            common::fail(format!("cannot {what}: {error}"))
-        }
+        Err(error) => common::fail(format!("cannot write to stdout: {error}")),
         result => result,
     }
 }

@@ -1,10 +1,9 @@
 //! `server`: upper-cases every UDP datagram and TCP byte stream that reaches it, and sends the result back.
 
-use std::fmt::Arguments;
 use std::io::ErrorKind::{AddrInUse, PermissionDenied};
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use std::{panic, thread};
 
@@ -14,20 +13,17 @@ use uppercase_echo::{DEFAULT_PORT, Event, tcp, udp};
 
 mod common;
 
-/// Upper-case echo server: answers what it receives in upper case
-#[derive(Parser)]
-#[command(
-    version,
-    allow_negative_numbers = true,
-    after_help = "\
+const HELP: &str = "\
 Examples:
-  server                      Serve UDP and TCP on localhost, port 12000
   server --udp --host ::      Serve UDP to other machines too
   server --tcp --port 0       Take a free port and print it
 
 Without --udp and --tcp it serves both. It ends only when it is killed.
-Exit status: 1 if it cannot start, 2 for bad usage."
-)]
+Exit status: 1 if it cannot start, 2 for bad usage.";
+
+/// Upper-case echo server: answers what it receives in upper case
+#[derive(Parser)]
+#[command(version, allow_negative_numbers = true, after_help = HELP)]
 struct Args {
     /// Serve UDP
     #[arg(short, long)]
@@ -67,12 +63,10 @@ fn run(args: &Args) -> Result<()> {
         (false, true) => &["tcp"],
         _ => &["udp", "tcp"],
     };
-    let mut sockets = bind(&addresses, protocols);
     // A free port of the one protocol may be taken for the other, but hardly a hundred times in a row.
-    for _ in 0..if args.port == 0 { 99 } else { 0 } {
-        sockets = sockets.or_else(|_| bind(&addresses, protocols));
-    }
-    let sockets = sockets?;
+    let retries = if args.port == 0 { 99 } else { 0 };
+    let sockets = (0..retries).find_map(|_| bind(&addresses, protocols).ok());
+    let sockets = sockets.map_or_else(|| bind(&addresses, protocols), Ok)?;
     let ready = |(name, _): &(String, _)| format!("The server is ready to receive on {name}\n");
     let announcement: String = sockets.iter().map(ready).collect();
     // TCP first: its many threads are what may fail, and then no datagram shall have been answered.
@@ -81,13 +75,10 @@ fn run(args: &Args) -> Result<()> {
         let cannot = format!("cannot start {n} threads for {name}; lower --max-connections").leak();
         // A thread for whose signal stack there is no memory panics before it runs any code of ours.
         panic::set_hook(Box::new(|_| common::fail(&*cannot)));
-        let observer = observer(name, args.verbose);
+        let (tell, thread) = (observer(name, args.verbose), thread::Builder::new());
         let started = match socket {
-            Socket::Tcp(listener) => tcp::serve(listener, n as usize, idle, observer),
-            Socket::Udp(socket) => {
-                let serve = move || udp::serve(&socket, observer);
-                thread::Builder::new().spawn(serve).map(drop)
-            }
+            Socket::Tcp(listener) => tcp::serve(listener, n as usize, idle, tell),
+            Socket::Udp(socket) => thread.spawn(move || udp::serve(&socket, tell)).map(drop),
         };
         started.unwrap_or_else(|_| common::fail(&*cannot));
     }
@@ -147,21 +138,17 @@ fn try_bind(protocol: &str, address: SocketAddr) -> io::Result<(SocketAddr, Sock
     Ok((listener.local_addr()?, Socket::Tcp(listener)))
 }
 
-/// Returns what tells of a socket's events: of all if `verbose`, otherwise only of trouble, when it begins.
-fn observer(name: String, verbose: bool) -> impl Fn(Event, Arguments) {
+/// Returns what tells of a socket's events: of every step if `verbose`, and of trouble when it begins.
+fn observer(name: String, verbose: bool) -> impl Fn(Event) {
     let (start, last) = (Instant::now(), AtomicU64::new(0));
-    move |event, text| {
-        let tell = match event {
-            Event::Step => verbose,
-            Event::Trouble => {
-                // Told at least once a second while it lasts: after two seconds of silence it is another.
-                let now = start.elapsed().as_secs() + 3;
-                now > last.swap(now, Ordering::Relaxed) + 2
-            }
-        };
-        if tell {
-            common::note(format_args!("{name}: {text}"));
+    let now = move || start.elapsed().as_secs() + 3;
+    move |event| match event {
+        Ok(step) if verbose => common::note(format_args!("{name}: {step}")),
+        // It is heard of at least once a second while it lasts: after two seconds of silence it is another.
+        Err(error) if last.swap(now(), Relaxed) + 2 < now() => {
+            common::note(format_args!("{name}: cannot receive now: {error}"));
         }
+        _ => {}
     }
 }
 

@@ -3,7 +3,6 @@
 use std::fmt::{Arguments, Display};
 use std::io::{self, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::process::exit;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -19,9 +18,8 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, &'static str> {
 /// Returns every address that the system knows for `host`.
 pub(crate) fn resolve(host: &str, port: u16) -> anyhow::Result<Vec<SocketAddr>> {
     let addresses = (host, port).to_socket_addrs();
-    Ok(addresses
-        .with_context(|| format!("cannot resolve {host}"))?
-        .collect())
+    let addresses = addresses.with_context(|| format!("cannot resolve {host}"))?;
+    Ok(addresses.collect())
 }
 
 /// Writes a line to stderr, in one piece; that stderr is closed or full must not end a program.
@@ -33,5 +31,5 @@ pub(crate) fn note(line: Arguments) {
 pub(crate) fn fail(error: impl Display) -> ! {
     let _stderr = io::stderr().lock();
     note(format_args!("error: {error:#}"));
-    exit(1)
+    std::process::exit(1)
 }
