@@ -1,19 +1,22 @@
 //! The transform: Unicode's full, locale-free upper case of bytes that may not be UTF-8.
 
 use std::io::{self, Read, Write};
-use std::str;
 use std::sync::LazyLock;
+use std::{array, str};
 
 use crate::retry::retry;
 
 /// Bytes of ASCII that are upper-cased together: measured, fewer cost a third of the speed.
-const BLOCK: usize = 128;
+const BLOCK: usize = 256;
 
 /// Bytes that are looked at together where not all is ASCII: a vector of every 64-bit machine.
 const VECTOR: usize = 16;
 
 /// Bytes that [`copy`] reads at most at once: measured, more gains nothing, less costs system calls.
 const CHUNK: usize = 64 * 1024;
+
+/// Bytes of an entry in the table, which is written whole: a load and a store.
+const ENTRY: usize = 8;
 
 /// Returns the upper case of `bytes`, as [`char::to_uppercase`] has it for every character.
 ///
@@ -33,7 +36,7 @@ const CHUNK: usize = 64 * 1024;
 /// ```
 #[must_use]
 pub fn uppercase(bytes: &[u8]) -> Vec<u8> {
-    let mut output = Vec::with_capacity(bytes.len() + size_of::<Entry>());
+    let mut output = Vec::with_capacity(bytes.len() + ENTRY);
     convert(bytes, true, &mut output);
     output
 }
@@ -41,10 +44,7 @@ pub fn uppercase(bytes: &[u8]) -> Vec<u8> {
 /// Returns what [`copy`] needs: 64 KiB for what it reads, and 192 KiB for the longest upper case of that.
 #[must_use]
 pub fn buffers() -> (Vec<u8>, Vec<u8>) {
-    (
-        vec![0; CHUNK],
-        Vec::with_capacity(3 * CHUNK + size_of::<Entry>()),
-    )
+    (vec![0; CHUNK], Vec::with_capacity(3 * CHUNK + ENTRY))
 }
 
 /// Copies the upper case of everything in `reader` to `writer`, as it arrives.
@@ -103,15 +103,16 @@ pub(crate) fn convert<'a>(mut input: &'a [u8], is_all: bool, output: &mut Vec<u8
             continue;
         }
         if input.first_chunk().is_some_and(is_caseless) {
-            output.extend(input[..VECTOR].iter().map(u8::to_ascii_uppercase));
+            let upper: [u8; VECTOR] = array::from_fn(|at| input[at].to_ascii_uppercase());
+            output.extend_from_slice(&upper);
             input = &input[VECTOR..];
             continue;
         }
         let rest = input.len().saturating_sub(VECTOR);
         while input.len() > rest {
             if let Some((code_point, width)) = decode(input) {
-                let (bytes, length) = &upper[code_point];
-                let end = output.len() + usize::from(*length);
+                let bytes = &upper[code_point];
+                let end = output.len() + usize::from(bytes[ENTRY - 1]);
                 output.extend_from_slice(bytes);
                 output.truncate(end);
                 input = &input[width..];
@@ -126,23 +127,24 @@ pub(crate) fn convert<'a>(mut input: &'a [u8], is_all: bool, output: &mut Vec<u8
     input
 }
 
-/// Whether `byte` can begin a character, not ASCII, that has another upper case.
-fn may_begin(byte: u8) -> bool {
-    matches!(byte, 0xC2..=0xD6 | 0xE1 | 0xE2 | 0xEA | 0xEF | 0xF0)
-}
-
 /// Whether no byte but the last begins a character that has another upper case, as the byte behind it tells; no too
 /// often rather than too seldom. A lazy `&&` or `||` would be a branch, which is not compiled to vector code.
 fn is_caseless(window: &[u8; VECTOR + 1]) -> bool {
     let mut found = false;
     for (&a, &b) in window.iter().zip(&window[1..]) {
-        found |= may_begin(a)
-            & ((a != 0xE2) | (b >= 0x85)) // before it: quotes, dashes, currency signs
-            & ((a != 0xEA) | (b < 0xB0)) // from it: Hangul
-            & ((a != 0xEF) | (b != 0xBC)) // full-width punctuation and capitals
-            & ((a != 0xF0) | (b != 0x9F)); // emoji
+        found |= (0xC2..=0xD6).contains(&a)
+            | (a == 0xE1)
+            | ((a == 0xE2) & (b >= 0x85)) // before it: quotes, dashes, currency signs
+            | ((a == 0xEA) & (b < 0xB0)) // from it: Hangul
+            | ((a == 0xEF) & (b != 0xBC)) // full-width punctuation and capitals
+            | ((a == 0xF0) & (b != 0x9F)); // emoji
     }
     !found
+}
+
+/// Whether `byte` can begin a character, not ASCII, that has another upper case.
+fn may_begin(byte: u8) -> bool {
+    matches!(byte, 0xC2..=0xD6 | 0xE1 | 0xE2 | 0xEA | 0xEF | 0xF0)
 }
 
 /// Returns the code point of the character that `input` begins with and its width in bytes, if it is whole and may have
@@ -161,25 +163,23 @@ fn decode(input: &[u8]) -> Option<(usize, usize)> {
     }
 }
 
-/// Whether `rest` is the beginning of a character that may have another upper case, and nothing but that.
+/// Whether `rest` is the beginning of a character and nothing but that.
 fn is_cut(rest: &[u8]) -> bool {
     let is_short = rest.len() < 4 && may_begin(rest[0]);
     is_short && str::from_utf8(rest).is_err_and(|e| e.error_len().is_none())
 }
 
-/// A character's upper case in UTF-8, at most 6 bytes (U+0390's and U+03B0's), and their number.
-type Entry = ([u8; 7], u8);
-
-/// The upper case of every character of the two planes that have any, by code point: 1 MiB, built once, in 2 ms.
-static UPPER: LazyLock<Box<[Entry]>> = LazyLock::new(|| {
+/// The upper case of every character of the two planes that have any, by code point: 1 MiB, built once, in 2 ms. An
+/// entry is UTF-8, at most 6 bytes (U+0390's and U+03B0's), and in the last byte their number.
+static UPPER: LazyLock<Box<[[u8; ENTRY]]>> = LazyLock::new(|| {
     let entry = |code_point| {
-        let (mut bytes, mut length) = Entry::default();
+        let mut bytes = [0; ENTRY];
         let upper = char::from_u32(code_point).map(char::to_uppercase);
         for character in upper.into_iter().flatten() {
-            let rest = &mut bytes[usize::from(length)..];
-            length += character.encode_utf8(rest).len() as u8;
+            let at = usize::from(bytes[ENTRY - 1]);
+            bytes[ENTRY - 1] += character.encode_utf8(&mut bytes[at..]).len() as u8;
         }
-        (bytes, length)
+        bytes
     };
     (0..0x2_0000).map(entry).collect()
 });

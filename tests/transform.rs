@@ -43,7 +43,7 @@ fn check(input: &[u8]) {
         check_parts(vec![first, second], &expected);
     }
     check_parts(input.chunks(1).collect(), &expected);
-    for before in 0..40 {
+    for before in (0..40).chain(236..260) {
         let moved = [vec![b'x'; before], input.to_vec(), vec![b'y'; 40]].concat();
         assert_eq!(uppercase(&moved), oracle(&moved), "{moved:x?}");
     }
