@@ -1,6 +1,5 @@
 //! UDP: one datagram is one sentence, and gets one answer.
 
-use std::collections::VecDeque;
 use std::fmt::Arguments;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
@@ -69,7 +68,7 @@ pub struct Client {
     /// How long the next line waits before it is sent again.
     wait: Duration,
     /// The sockets of the last lines, the newest in front: as long as they are open, no other can have their ports.
-    sockets: VecDeque<UdpSocket>,
+    sockets: Vec<UdpSocket>,
     answer: Vec<u8>,
 }
 
@@ -83,7 +82,7 @@ impl Client {
             timeout,
             observer,
             wait: LONGEST_WAIT,
-            sockets: VecDeque::new(),
+            sockets: Vec::new(),
             answer: vec![0; LARGEST],
         }
     }
@@ -117,7 +116,7 @@ impl Client {
         }
         // Few enough for any limit of descriptors.
         self.sockets.truncate(63);
-        self.sockets.push_front(socket);
+        self.sockets.insert(0, socket);
         let socket = &self.sockets[0];
         let (mut tries, mut sent) = (0, Instant::now());
         let (mut wait, mut next_wait) = (Duration::ZERO, self.wait);

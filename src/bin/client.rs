@@ -91,9 +91,8 @@ fn run(args: &Args) -> Result<()> {
 
 /// Returns what says what an error of the network means to the user; `late` begins the sentence for a time-out.
 fn explainer(args: &Args, is_here: bool) -> impl Fn(&str, io::Error) -> Error + use<> {
-    let (udp, seconds) = (args.udp, args.timeout.as_secs_f64());
+    let (udp, host, port, timeout) = (args.udp, &args.host, args.port, args.timeout);
     let protocol = if udp { "udp" } else { "tcp" };
-    let (host, port) = (&args.host, args.port);
     let bracket = |it| if host.contains(':') { it } else { "" };
     let server = format!("{protocol} {}{host}{}:{port}", bracket("["), bracket("]"));
     let start = format!("; start it with: server --{protocol} --host {host} --port {port}");
@@ -105,7 +104,7 @@ fn explainer(args: &Args, is_here: bool) -> impl Fn(&str, io::Error) -> Error + 
         kind if kind == ConnectionRefused || udp && kind == ConnectionReset => {
             anyhow!("nothing is listening on {server}{start}")
         }
-        TimedOut | WouldBlock => anyhow!("{late} {server} within {seconds} s"),
+        TimedOut | WouldBlock => anyhow!("{late} {server} within {} s", timeout.as_secs_f64()),
         BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof => {
             anyhow!("{server} closed the connection before answering everything")
         }

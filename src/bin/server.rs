@@ -63,10 +63,7 @@ fn run(args: &Args) -> Result<()> {
         (false, true) => &["tcp"],
         _ => &["udp", "tcp"],
     };
-    // A free port of the one protocol may be taken for the other, but hardly a hundred times in a row.
-    let retries = if args.port == 0 { 99 } else { 0 };
-    let sockets = (0..retries).find_map(|_| bind(&addresses, protocols).ok());
-    let sockets = sockets.map_or_else(|| bind(&addresses, protocols), Ok)?;
+    let sockets = bind(&addresses, protocols)?;
     let ready = |(name, _): &(String, _)| format!("The server is ready to receive on {name}\n");
     let announcement: String = sockets.iter().map(ready).collect();
     // TCP first: its many threads are what may fail, and then no datagram shall have been answered.
@@ -101,6 +98,14 @@ enum Socket {
 /// A port in use or not permitted is an error; an address that this machine does not have is passed over as long as
 /// another remains.
 fn bind(addresses: &[SocketAddr], protocols: &[&str]) -> Result<Vec<(String, Socket)>> {
+    // A free port of the one protocol may be taken for the other, but hardly a hundred times in a row.
+    let is_free = addresses.iter().any(|address| address.port() == 0);
+    let mut tries = (0..if is_free { 99 } else { 0 }).map(|_| try_bind(addresses, protocols));
+    let sockets = tries.find_map(Result::ok);
+    sockets.map_or_else(|| try_bind(addresses, protocols), Ok)
+}
+
+fn try_bind(addresses: &[SocketAddr], protocols: &[&str]) -> Result<Vec<(String, Socket)>> {
     let (mut sockets, mut port) = (Vec::new(), 0);
     for &protocol in protocols {
         let (bound, mut failure) = (sockets.len(), anyhow!("the host has no address"));
@@ -111,7 +116,7 @@ fn bind(addresses: &[SocketAddr], protocols: &[&str]) -> Result<Vec<(String, Soc
                 continue;
             }
             let cannot = |error| Error::new(error).context(format!("cannot listen on {name}"));
-            match try_bind(protocol, address) {
+            match bind_one(protocol, address) {
                 Ok((address, socket)) => {
                     port = address.port();
                     sockets.push((format!("{protocol} {address}"), socket));
@@ -129,7 +134,7 @@ fn bind(addresses: &[SocketAddr], protocols: &[&str]) -> Result<Vec<(String, Soc
     Ok(sockets)
 }
 
-fn try_bind(protocol: &str, address: SocketAddr) -> io::Result<(SocketAddr, Socket)> {
+fn bind_one(protocol: &str, address: SocketAddr) -> io::Result<(SocketAddr, Socket)> {
     if protocol == "udp" {
         let socket = UdpSocket::bind(address)?;
         return Ok((socket.local_addr()?, Socket::Udp(socket)));
