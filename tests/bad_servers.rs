@@ -6,6 +6,7 @@ use common::{DEADLINE, Program, check, client, fake_tcp, fake_udp, run, signal_t
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 fn closed(port: u16) -> String {
@@ -77,6 +78,49 @@ fn an_answer_after_the_second_try_counts() {
         }
     });
     check(&run(&mut client(&["--udp"], port), "late"), 0, b"LATE", "");
+}
+
+#[test]
+fn sends_again_from_the_same_socket_with_doubled_waits() {
+    // Answers the first line only; the second is asked for until the timeout.
+    let (sender, tries) = channel();
+    let port = fake_udp(move |socket, message, peer| {
+        if message == b"one" {
+            socket.send_to(b"ONE", peer).unwrap();
+        } else {
+            sender.send((Instant::now(), peer)).unwrap();
+        }
+    });
+    let output = run(&mut client(&["--udp", "-w", "3"], port), "one\ntwo\n");
+    check(&output, 1, b"ONE\n", &silent("udp", port, "3"));
+    let tries: Vec<_> = tries.try_iter().collect();
+    assert!((4..=5).contains(&tries.len()), "{tries:?}");
+    for (pair, wait) in tries.windows(2).zip([200, 400, 800, 1000]) {
+        assert_eq!(pair[0].1, pair[1].1);
+        // A system's clock ticks in steps of up to 10 ms.
+        assert!(
+            pair[1].0 - pair[0].0 > Duration::from_millis(wait - 20),
+            "{tries:?}"
+        );
+    }
+}
+
+#[test]
+fn no_port_is_used_again_for_64_lines() {
+    let mut ports = Vec::new();
+    let (sender, again) = channel();
+    let port = fake_udp(move |socket, message, peer| {
+        if ports.iter().rev().take(63).any(|port| *port == peer.port()) {
+            sender.send(peer).unwrap();
+        }
+        ports.push(peer.port());
+        socket.send_to(&message.to_ascii_uppercase(), peer).unwrap();
+    });
+    // Of 28,000 ports, a few of 5,000 would be drawn again so soon.
+    let input = lines(5000);
+    let output = run(&mut client(&["--udp"], port), input.clone());
+    check(&output, 0, input.to_uppercase().as_bytes(), "");
+    assert_eq!(again.try_iter().count(), 0);
 }
 
 #[test]
@@ -190,17 +234,20 @@ fn drops_the_last_line() {
 
 #[test]
 fn answers_more_than_it_was_sent() {
-    let port = fake_tcp(|mut stream| {
-        let _ = stream.read(&mut [0; 99]);
-        while stream.write_all(b"MORE\n").is_ok() {}
-    });
-    let output = run(&mut client(&["--tcp"], port), "more\n");
-    let expected = "error: cannot talk to tcp localhost:PORT: it answers more than it was sent\n";
-    assert_eq!(
-        String::from_utf8_lossy(&output.stderr),
-        expected.replace("PORT", &port.to_string())
-    );
-    assert_eq!(output.status.code(), Some(1));
+    for more in ["MORE\n", "without an end"] {
+        let port = fake_tcp(move |mut stream| {
+            let _ = stream.read(&mut [0; 99]);
+            while stream.write_all(more.as_bytes()).is_ok() {}
+        });
+        let output = run(&mut client(&["--tcp"], port), "more\n");
+        assert_eq!(
+            String::from_utf8_lossy(&output.stderr),
+            format!(
+                "error: cannot talk to tcp localhost:{port}: it answers more than it was sent\n"
+            )
+        );
+        assert_eq!(output.status.code(), Some(1));
+    }
 }
 
 #[test]
@@ -242,7 +289,7 @@ fn hangs_up_before_input_ends() {
 
 #[test]
 fn stops_reading() {
-    let (sender, _kept) = std::sync::mpsc::channel();
+    let (sender, _kept) = channel();
     let port = fake_tcp(move |stream| sender.send(stream).unwrap());
     let start = Instant::now();
     let output = run(
