@@ -1,10 +1,10 @@
 //! The upper-case echo of the networking textbooks (Kurose & Ross, *Computer Networking*, 2.7) over UDP and TCP.
 //!
-//! | module | what it holds |
+//! | where | what it holds |
 //! |---|---|
-//! | this page | the transform: [`uppercase`] for bytes at hand, [`copy`] for a stream |
+//! | this page | the transform, [`uppercase()`] for bytes at hand and [`copy`] for a stream; [`Event`] |
 //! | [`udp`] | a server's loop, and a [`Client`](udp::Client) that sends again what the network lost |
-//! | [`tcp`] | a server's loop, and the client's two ways of talking |
+//! | [`tcp`] | a server's threads; for a client [`connect`](tcp::connect), then [`ask`](tcp::ask) for a line and its answer or [`pipe`](tcp::pipe) for both directions at once |
 //!
 //! Nothing here prints, reads flags or ends the process: servers take sockets that are already bound, and report
 //! each [`Event`] to a closure.
@@ -29,30 +29,35 @@
 //! TCP: a stream of bytes, answered as they come, until half-close.
 //!
 //! ```
-//! use std::net::{TcpListener, TcpStream};
-//! use std::{io::{Read, Write}, net::Shutdown, time::Duration};
+//! use std::{net::TcpListener, time::Duration};
 //! use uppercase_echo::tcp;
 //!
-//! let listener = TcpListener::bind("127.0.0.1:0")?;
-//! let address = listener.local_addr()?;
-//! tcp::serve(listener, 4, Duration::from_secs(300), |event| eprintln!("{event:?}"))?;
+//! let welcoming_socket = TcpListener::bind("127.0.0.1:0")?;
+//! let address = welcoming_socket.local_addr()?;
+//! let wait = Duration::from_secs(5);
+//! tcp::serve(welcoming_socket, 4, wait, |event| eprintln!("{event:?}"))?;
 //!
-//! let mut stream = TcpStream::connect(address)?;
-//! stream.write_all(b"hello\nworld")?;
-//! stream.shutdown(Shutdown::Write)?;
-//! let mut answer = String::new();
-//! stream.read_to_string(&mut answer)?;
-//! assert_eq!(answer, "HELLO\nWORLD");
+//! let stream = tcp::connect(&[address], wait)?;
+//! assert_eq!(tcp::ask(&stream, "hello, straße".as_bytes())?, b"HELLO, STRASSE");
+//!
+//! // All that is left of the input, then half-close.
+//! let mut answers = Vec::new();
+//! tcp::pipe(&stream, "more\nlines".as_bytes(), |answer| {
+//!     answers.extend_from_slice(answer);
+//!     Ok(())
+//! })?;
+//! assert_eq!(answers, b"MORE\nLINES");
 //! # std::io::Result::Ok(())
 //! ```
 //!
 //! # Promises
 //!
-//! - Every admissible UDP datagram gets one answer, whole, if that fits in a datagram.
+//! - Every UDP datagram from a source that [`udp::serve`] admits gets one answer, whole, if that fits in a datagram.
 //! - TCP's output is the upper case of its input, however the network cut it, and nothing is lost at half-close.
-//! - No peer, no packet and no shortage of descriptors ends a server; at most N connections are held at once.
+//! - No peer, no packet and no shortage of descriptors ends a server; [`tcp::serve`] never holds more connections than
+//!   it is told, with fixed memory for each.
 //! - An answer that [`udp::Client`] returns belongs to the line it was asked for.
-//! - Memory is constant, whatever the amount of input.
+//! - Any amount of input goes through [`copy`] and [`tcp::pipe`] in constant memory.
 
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
@@ -68,6 +73,6 @@ pub use uppercase::{buffers, copy, uppercase};
 /// The port that the textbook's programs use.
 pub const DEFAULT_PORT: u16 = 12000;
 
-/// What a server tells its observer: one more step of the protocol, as the textbook explains them, or the error for which
-/// it cannot go on at the moment. That is told at each try, at least once a second while it lasts.
+/// What a server tells its observer: a step of the protocol, or the error because of which it cannot go on at the
+/// moment, told again at each try, about once a second.
 pub type Event<'a> = Result<fmt::Arguments<'a>, &'a io::Error>;

@@ -23,11 +23,11 @@ pub(crate) fn persist<T>(observer: impl Fn(Event), mut call: impl FnMut() -> io:
     // Not noticed after a single failure.
     let mut pause = Duration::from_millis(5);
     loop {
-        match call().map_err(|error| (error.kind(), error)) {
+        match call() {
             Ok(value) => return value,
             // Windows reports an earlier send's fate as a reset of the next receive.
-            Err((Interrupted | ConnectionAborted | ConnectionReset, _)) => {}
-            Err((_, error)) => {
+            Err(e) if matches!(e.kind(), Interrupted | ConnectionAborted | ConnectionReset) => {}
+            Err(error) => {
                 observer(Err(&error));
                 thread::sleep(pause);
                 // Hundreds of waiting threads use next to no CPU so, and service resumes soon.
@@ -44,17 +44,17 @@ pub(crate) fn try_each<T>(
     mut attempt: impl FnMut(SocketAddr, Duration) -> io::Result<T>,
 ) -> io::Result<T> {
     let deadline = Instant::now() + timeout;
-    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the server has no address");
+    let mut failure = None;
     for (&address, left) in addresses.iter().zip((1..=addresses.len() as u32).rev()) {
         let share = deadline.saturating_duration_since(Instant::now()) / left;
         match attempt(address, share.max(Duration::from_millis(1))) {
-            // Silence says more than a refusal: something may be listening there.
-            Err(error) if failure.kind() != TimedOut => failure = error,
+            // The system puts the addresses that it can reach in front; and silence says more than a refusal.
+            Err(error) if failure.is_none() || error.kind() == TimedOut => failure = Some(error),
             Err(_) => {}
             success => return success,
         }
     }
-    Err(failure)
+    Err(failure.unwrap_or(io::ErrorKind::NotFound.into()))
 }
 
 /// Whether a socket's own time limit has struck, where systems differ in which of two they report, or a signal.

@@ -11,13 +11,14 @@ use std::time::Duration;
 use crate::retry::{nothing_yet, persist, retry, try_each};
 use crate::{Event, uppercase};
 
-/// Starts `connections` threads that serve `listener` for ever, one connection at a time each (prethreaded: Stevens,
-/// *UNIX Network Programming* 1, 30.11), and returns when all have been started.
+/// Starts `connections` threads, at least 1, that serve `listener`, the textbook's welcoming socket, for ever, and
+/// returns when all have been started (prethreaded: Stevens, *UNIX Network Programming* 1, 30.11).
 ///
-/// So `connections` is the limit, and those beyond it wait in the listener's backlog. A connection is closed when its
-/// client has finished sending and everything is answered, or when the client neither sends nor reads for `idle`.
-/// `observer` is told of every connection's beginning and end and of the bytes between. A failing accept is tried again
-/// after a pause of 5 ms, doubled up to 1 s.
+/// A thread has one connection at a time. So `connections` is the limit, and those beyond it wait in the listener's
+/// backlog. A connection is closed when its client has finished sending and everything is answered, or when the client
+/// keeps its thread waiting for `idle`, which is not zero: with nothing sent, or with no room for an answer. `observer`
+/// is told of every connection's beginning and end and of each read between. A failing accept is tried again after a
+/// pause of 5 ms, doubled up to 1 s.
 ///
 /// # Errors
 ///
@@ -38,13 +39,15 @@ pub fn serve(
             let (listener, observer) = &*shared;
             let tell = |step: Arguments| observer(Ok(step));
             let mut buffers = uppercase::buffers();
-            // Nobody is served before all threads are there, with all the memory that they need.
+            // Nobody is served before all threads are there.
             let Ok(()) = ready.send(()) else { return };
             drop(ready);
             loop {
+                // The connection socket, beside the welcoming one.
                 let (stream, peer) = persist(observer, || listener.accept());
                 tell(format_args!("{peer}: accepted, {stream:?}"));
                 let report = |read, sent| tell(format_args!("{peer}: {read} bytes in, {sent} out"));
+                // Reads and writes until the client's half-close.
                 let result = limit(&stream, idle)
                     .and_then(|()| uppercase::copy(&stream, &stream, &mut buffers, report));
                 match result.map_err(|error| (nothing_yet(&error), error)) {
@@ -73,7 +76,8 @@ fn limit(stream: &TcpStream, wait: Duration) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// [`TimedOut`](ErrorKind::TimedOut), [`ConnectionRefused`](ErrorKind::ConnectionRefused), or what else the system says.
+/// [`TimedOut`](ErrorKind::TimedOut), [`ConnectionRefused`](ErrorKind::ConnectionRefused), or what else the system
+/// says.
 pub fn connect(addresses: &[SocketAddr], timeout: Duration) -> io::Result<TcpStream> {
     try_each(addresses, timeout, |address, share| {
         let stream = TcpStream::connect_timeout(&address, share)?;
@@ -90,10 +94,11 @@ pub fn connect(addresses: &[SocketAddr], timeout: Duration) -> io::Result<TcpStr
 ///
 /// # Errors
 ///
-/// [`NotConnected`](ErrorKind::NotConnected) if the connection ended before the first byte of the answer: the server may
-/// have been restarted, or be one that answers once and closes. [`UnexpectedEof`](ErrorKind::UnexpectedEof) if it ended
-/// within the answer, a time-out ([`WouldBlock`](ErrorKind::WouldBlock) or [`TimedOut`](ErrorKind::TimedOut)) if the
-/// server sends nothing for so long.
+/// [`NotConnected`](ErrorKind::NotConnected) if the connection ended before the first byte of the answer: the server
+/// may have been restarted, or be one that answers once and closes. [`UnexpectedEof`](ErrorKind::UnexpectedEof) if it
+/// ended within the answer, or that is longer than an upper case can be. A time-out
+/// ([`WouldBlock`](ErrorKind::WouldBlock) or [`TimedOut`](ErrorKind::TimedOut)) if the server sends nothing for so
+/// long.
 pub fn ask(mut stream: &TcpStream, sentence: &[u8]) -> io::Result<Vec<u8>> {
     let (line, mut answer) = ([sentence, b"\n"].concat(), Vec::new());
     // No answer is longer than this.
@@ -114,15 +119,15 @@ pub fn ask(mut stream: &TcpStream, sentence: &[u8]) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 ///
-/// A time-out ([`WouldBlock`](ErrorKind::WouldBlock) or [`TimedOut`](ErrorKind::TimedOut)) if the server takes and sends
-/// nothing for so long, [`UnexpectedEof`](ErrorKind::UnexpectedEof) if it closes the connection before everything is
-/// answered, or the first error of `input`, `output` or the connection.
+/// A time-out ([`WouldBlock`](ErrorKind::WouldBlock) or [`TimedOut`](ErrorKind::TimedOut)) if the server takes and
+/// sends nothing for so long, [`UnexpectedEof`](ErrorKind::UnexpectedEof) if it closes the connection before everything
+/// is answered, or the first error of `input`, `output` or the connection.
 pub fn pipe(
     stream: &TcpStream,
     input: impl Read + Send + 'static,
     output: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> io::Result<()> {
-    // Half the reader's limit, so that whatever gets in while the reader waits is counted in time.
+    // Half the reader's limit: no progress counted in one wait of the reader's means none for a whole limit.
     stream.set_write_timeout(stream.read_timeout()?.map(|wait| wait / 2))?;
     let progress = Arc::new(AtomicU64::new(0));
     let (end, ended) = mpsc::channel();
@@ -135,13 +140,13 @@ pub fn pipe(
         let _ = writer.shutdown(Shutdown::Write);
         let _ = end.send(sent);
     });
-    // Not with the system's kind of error, which is that of a socket's time limit, too.
+    // Of another kind than the system's, which would be taken for a time-out.
     sender.map_err(|_| io::Error::other("the system starts no more threads"))?;
     let received = receive(stream, output, &progress);
     // Wakes a sender that waits for the network; one that is not connected any more needs no waking.
     let _ = stream.shutdown(Shutdown::Both);
-    // Input that was answered so far may take a while to end after the server has hung up: one that answers once and
-    // closes may overtake it.
+    // A server that answers once and closes may overtake the end of the input: half a second is enough for a busy
+    // machine.
     match (received?, ended.recv_timeout(Duration::from_millis(500))) {
         (_, Ok(Err(error))) => Err(error),
         (received, Ok(Ok(sent))) if received >= sent => Ok(()),
@@ -149,7 +154,7 @@ pub fn pipe(
     }
 }
 
-/// Bytes that one read or write moves at most.
+/// Bytes that one read or write moves at most: measured, more gains nothing.
 const CHUNK: usize = 128 * 1024;
 
 /// Newlines, and whether something follows the last: an answer that was cut has less.
@@ -169,7 +174,7 @@ fn count(lines: &mut Lines, chunk: &[u8]) {
 fn send(mut stream: &TcpStream, mut input: impl Read, progress: &AtomicU64) -> io::Result<Lines> {
     let (mut buffer, mut lines) = (vec![0; CHUNK], Lines::default());
     loop {
-        // Not with the system's kind of error, which may be that of a socket's time limit, too.
+        // Of another kind than the system's, which may be taken for a time-out.
         let cannot = |error| io::Error::other(format!("cannot read the input: {error}"));
         let read = retry(|| input.read(&mut buffer)).map_err(cannot)?;
         let mut rest = &buffer[..read];

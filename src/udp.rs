@@ -15,18 +15,20 @@ pub const MAX_DATAGRAM: usize = 65_507;
 /// Room for any datagram of either family: UDP's length field has 16 bits.
 const LARGEST: usize = 65_535;
 
-/// Answers every datagram that reaches `socket`, for ever.
+/// Answers every datagram that reaches `socket`, which is bound to the server's port, for ever.
 ///
-/// `observer` is told of each datagram after its answer was sent. Not answered are sources that may be another server,
-/// so that no forged datagram can make two servers answer each other for ever (CVE-1999-0103, CVE-2024-2169), and
-/// datagrams whose upper case no longer fits in one. A failing send is passed over; a failing receive is
-/// tried again after a pause of 5 ms, doubled up to 1 s.
+/// No answer goes to a source that may be another server, so that no forged datagram can make two servers answer each
+/// other for ever (CVE-1999-0103, CVE-2024-2169): to port 0, a port below 1024, the server's own port, or a multicast,
+/// broadcast or unspecified address. Nor is an answer sent that no longer fits in a datagram. `observer` is told of
+/// every datagram and what became of it. A failing send is passed over; a failing receive is tried again after a pause
+/// of 5 ms, doubled up to 1 s.
 pub fn serve(socket: &UdpSocket, observer: impl Fn(Event)) -> ! {
     // Port 0, which is never answered anyway, stands in for an address that the system will not tell.
     let own_port = socket.local_addr().map_or(0, |address| address.port());
     let (mut datagram, mut answer) = (vec![0; LARGEST], Vec::with_capacity(3 * LARGEST));
     let tell = |step: Arguments| observer(Ok(step));
     loop {
+        // The datagram, and the source address that the system attached.
         let (read, peer) = persist(&observer, || socket.recv_from(&mut datagram));
         if !is_admissible(peer, own_port) {
             tell(format_args!("{peer}: ignored, it may be another server"));
@@ -57,8 +59,9 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(200);
 
 /// A client that sends one line at a time and waits for its answer, sending again what may be lost.
 ///
-/// Each line has a connected socket of its own, with a port that none of the last 64 had: a stranger's datagram never
-/// counts as an answer, a closed port is reported at once, and an answer that is late or doubled reaches no later line.
+/// Each line has a connected socket of its own, with a port that none of the last 64 sockets had: a stranger's datagram
+/// never counts as an answer, a closed port is reported at once, and an answer that is late or doubled reaches no later
+/// line.
 #[derive(Debug)]
 pub struct Client {
     /// The server's addresses; only the one that answered, once one has.
@@ -73,8 +76,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// Returns a client of the server at `addresses`, tried in turn until one answers, that waits `timeout` for each
-    /// answer. `observer` is told of each try.
+    /// Returns a client of the server at `addresses`, tried in turn until one answers, that waits at most `timeout` for
+    /// an answer, whatever the number of addresses. `observer` is told of each try.
     #[must_use]
     pub fn new(addresses: Vec<SocketAddr>, timeout: Duration, observer: fn(Arguments)) -> Self {
         Self {
@@ -106,15 +109,15 @@ impl Client {
     /// Sends `line` from a new socket until an answer comes, or `timeout` is over.
     fn exchange(&mut self, to: SocketAddr, line: &[u8], timeout: Duration) -> io::Result<usize> {
         let deadline = Instant::now() + timeout;
-        let any = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-        let socket = UdpSocket::bind(any)?;
+        let any_port = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+        let socket = UdpSocket::bind(any_port)?;
         socket.connect(to)?;
         let (local, peer) = (socket.local_addr()?, socket.peer_addr()?);
         if local == peer {
             // Where nothing listens, the system may give out that very port, and UDP connects it to itself.
             return Err(ErrorKind::ConnectionRefused.into());
         }
-        // Few enough for any limit of descriptors.
+        // More than any network holds back answers for, and few enough for any limit of descriptors.
         self.sockets.truncate(63);
         self.sockets.insert(0, socket);
         let socket = &self.sockets[0];

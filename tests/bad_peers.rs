@@ -88,7 +88,7 @@ fn out_of_descriptors() {
             .stderr
             .recv_timeout(DEADLINE)
             .unwrap()
-            .contains("cannot receive now")
+            .contains("cannot serve now")
     );
     let mut held: Vec<_> = (0..10).map(|_| server.connect()).collect();
     held.iter_mut().for_each(exchange);

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{DEADLINE, ask, connect, limit};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, UdpSocket};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -197,7 +197,9 @@ fn the_limit_holds_and_the_next_is_served_when_one_ends() {
     let mut answer = [0; 5];
     third.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"THIRD");
-    assert!(next().ends_with("closed") && next().contains("accepted"));
+    // The first client's half-close: a read returned nothing.
+    assert!(next().ends_with("0 bytes in, 0 out") && next().ends_with("closed"));
+    assert!(next().contains("accepted"));
     assert!(next().ends_with("5 bytes in, 5 out"));
 }
 
@@ -309,4 +311,21 @@ fn a_dead_first_address_costs_no_time() {
     let mut client = udp::Client::new(vec![closed, server], DEADLINE, |_| {});
     assert_eq!(client.ask(b"hello").unwrap(), b"HELLO");
     assert!(start.elapsed() < DEADLINE / 4);
+}
+
+#[test]
+fn of_several_addresses_the_most_telling_failure_is_reported() {
+    let ((closed, _), silent) = (common::closed_udp(), common::udp("127.0.0.1"));
+    let (closed, silent) = (closed.local_addr(), silent.local_addr());
+    let (closed, silent) = (closed.unwrap(), silent.unwrap());
+    // No socket may be connected to the broadcast address: that fails at once, and nothing is sent.
+    let unreachable = SocketAddr::from(([255, 255, 255, 255], 9));
+    for (addresses, expected) in [
+        (vec![closed, unreachable], ErrorKind::ConnectionRefused),
+        (vec![closed, silent], ErrorKind::TimedOut),
+        (vec![silent, closed], ErrorKind::TimedOut),
+    ] {
+        let mut client = udp::Client::new(addresses, Duration::from_millis(200), |_| {});
+        assert_eq!(client.ask(b"hello").unwrap_err().kind(), expected);
+    }
 }

@@ -56,7 +56,7 @@ fn run(args: &Args) -> Result<()> {
     let addresses = common::resolve(&args.host, args.port)?;
     let is_here = addresses.iter().any(|address| address.ip().is_loopback());
     let explain = explainer(args, is_here);
-    let late = |error| explain("no answer from", error);
+    let explained = |error| explain("no answer from", error);
     let observer: fn(Arguments) = if args.verbose { common::note } else { |_| {} };
     if args.udp {
         let mut client = udp::Client::new(addresses, args.timeout, observer);
@@ -66,14 +66,14 @@ fn run(args: &Args) -> Result<()> {
             // Upper case is at most three times as long.
             let upper_fits = fits(3 * sentence.len()) || fits(uppercase(sentence).len());
             ensure!(upper_fits, "the upper case of line {number} is {TOO_LONG}");
-            Ok(client.ask(sentence).map_err(late)?.to_vec())
+            Ok(client.ask(sentence).map_err(explained)?.to_vec())
         });
     }
     let stream = tcp::connect(&addresses, args.timeout);
     let mut stream = stream.map_err(|error| explain("cannot connect to", error))?;
     observer(format_args!("connected, {stream:?}"));
     if !io::stdin().is_terminal() {
-        return tcp::pipe(&stream, io::stdin(), print).map_err(late);
+        return tcp::pipe(&stream, io::stdin(), print).map_err(explained);
     }
     let peer = stream.peer_addr()?;
     lines(args, |sentence, _| {
@@ -85,12 +85,12 @@ fn run(args: &Args) -> Result<()> {
             observer(format_args!("connected again, {stream:?}"));
             tcp::ask(&stream, sentence)
         });
-        answer.map_err(late)
+        answer.map_err(explained)
     })
 }
 
-/// Returns what says what an error of the network means to the user; `late` begins the sentence for a time-out.
-fn explainer(args: &Args, is_here: bool) -> impl Fn(&str, io::Error) -> Error + use<> {
+/// Returns a closure that tells the user what a network error means; `late` begins the sentence for a time-out.
+fn explainer(args: &Args, is_here: bool) -> impl Fn(&str, io::Error) -> Error {
     let (udp, host, port, timeout) = (args.udp, &args.host, args.port, args.timeout);
     let protocol = if udp { "udp" } else { "tcp" };
     let bracket = |it| if host.contains(':') { it } else { "" };
@@ -122,7 +122,7 @@ fn lines(args: &Args, mut ask: impl FnMut(&[u8], u64) -> Result<Vec<u8>>) -> Res
         }
         line.clear();
         // Of a line that is too long for a datagram, one byte more than fits is enough to know.
-        let mut stdin = io::stdin().lock().take(udp::MAX_DATAGRAM as u64 + 2);
+        let mut stdin = io::stdin().lock().take(udp::MAX_DATAGRAM as u64 + 1);
         let read = stdin.read_until(b'\n', &mut line);
         if read.context("cannot read stdin")? == 0 {
             break;

@@ -9,7 +9,7 @@ use std::{panic, thread};
 
 use anyhow::{Error, Result, anyhow};
 use clap::Parser;
-use uppercase_echo::{DEFAULT_PORT, Event, tcp, udp};
+use uppercase_echo::{DEFAULT_PORT, Event, tcp, udp, uppercase};
 
 mod common;
 
@@ -66,6 +66,8 @@ fn run(args: &Args) -> Result<()> {
     let sockets = bind(&addresses, protocols)?;
     let ready = |(name, _): &(String, _)| format!("The server is ready to receive on {name}\n");
     let announcement: String = sockets.iter().map(ready).collect();
+    // The table of upper case, of which all threads have a part, is built before anybody is served.
+    drop(uppercase(b""));
     // TCP first: its many threads are what may fail, and then no datagram shall have been answered.
     for (name, socket) in sockets.into_iter().rev() {
         let (n, idle) = (args.max_connections, args.idle_timeout);
@@ -98,11 +100,11 @@ enum Socket {
 /// A port in use or not permitted is an error; an address that this machine does not have is passed over as long as
 /// another remains.
 fn bind(addresses: &[SocketAddr], protocols: &[&str]) -> Result<Vec<(String, Socket)>> {
-    // A free port of the one protocol may be taken for the other, but hardly a hundred times in a row.
+    // A free port of the one protocol may be taken for the other, but hardly for the hundredth time.
     let is_free = addresses.iter().any(|address| address.port() == 0);
     let mut tries = (0..if is_free { 99 } else { 0 }).map(|_| try_bind(addresses, protocols));
-    let sockets = tries.find_map(Result::ok);
-    sockets.map_or_else(|| try_bind(addresses, protocols), Ok)
+    let bound = tries.find(Result::is_ok);
+    bound.unwrap_or_else(|| try_bind(addresses, protocols))
 }
 
 fn try_bind(addresses: &[SocketAddr], protocols: &[&str]) -> Result<Vec<(String, Socket)>> {
@@ -151,7 +153,7 @@ fn observer(name: String, verbose: bool) -> impl Fn(Event) {
         Ok(step) if verbose => common::note(format_args!("{name}: {step}")),
         // It is heard of at least once a second while it lasts: after two seconds of silence it is another.
         Err(error) if last.swap(now(), Relaxed) + 2 < now() => {
-            common::note(format_args!("{name}: cannot receive now: {error}"));
+            common::note(format_args!("{name}: cannot serve now: {error}"));
         }
         _ => {}
     }

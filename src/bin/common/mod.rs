@@ -17,9 +17,8 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, &'static str> {
 
 /// Returns every address that the system knows for `host`.
 pub(crate) fn resolve(host: &str, port: u16) -> anyhow::Result<Vec<SocketAddr>> {
-    let addresses = (host, port).to_socket_addrs();
-    let addresses = addresses.with_context(|| format!("cannot resolve {host}"))?;
-    Ok(addresses.collect())
+    let addresses = (host, port).to_socket_addrs().map(Iterator::collect);
+    addresses.with_context(|| format!("cannot resolve {host}"))
 }
 
 /// Writes a line to stderr, in one piece; that stderr is closed or full must not end a program.
