@@ -81,12 +81,11 @@ fn limit(stream: &TcpStream, wait: Duration) -> io::Result<()> {
 pub fn connect(addresses: &[SocketAddr], timeout: Duration) -> io::Result<TcpStream> {
     try_each(addresses, timeout, |address, share| {
         let stream = TcpStream::connect_timeout(&address, share)?;
-        if stream.local_addr()? == stream.peer_addr()? {
+        if stream.local_addr()? == address {
             // Where nothing listens, the system may give out that very port, and TCP connects it to itself.
             return Err(ErrorKind::ConnectionRefused.into());
         }
-        limit(&stream, timeout)?;
-        Ok(stream)
+        limit(&stream, timeout).map(|()| stream)
     })
 }
 
@@ -114,8 +113,9 @@ pub fn ask(mut stream: &TcpStream, sentence: &[u8]) -> io::Result<Vec<u8>> {
 
 /// Sends all of `input` and hands all answers to `output`, as they arrive, both at once, in constant memory.
 ///
-/// The clock runs only while the network is waited for: after the end of `input`, or while the server takes nothing.
-/// Upper-casing keeps newlines one for one, so fewer than were sent are an error.
+/// `stream` is one that [`connect`] returned, with its longest wait. That clock runs only while the network is waited
+/// for: after the end of `input`, or while the server takes nothing. Upper-casing keeps newlines one for one, so fewer
+/// than were sent are an error.
 ///
 /// # Errors
 ///
@@ -127,8 +127,8 @@ pub fn pipe(
     input: impl Read + Send + 'static,
     output: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> io::Result<()> {
-    // Half the reader's limit: no progress counted in one wait of the reader's means none for a whole limit.
-    stream.set_write_timeout(stream.read_timeout()?.map(|wait| wait / 2))?;
+    // Each half looks up eight times in the longest wait: what got in is counted, and the clock is never far behind.
+    limit(stream, stream.read_timeout()?.unwrap_or_default() / 8)?;
     let progress = Arc::new(AtomicU64::new(0));
     let (end, ended) = mpsc::channel();
     let (writer, shared) = (stream.try_clone()?, Arc::clone(&progress));
@@ -204,7 +204,8 @@ fn receive(
     mut output: impl FnMut(&[u8]) -> io::Result<()>,
     progress: &AtomicU64,
 ) -> io::Result<Lines> {
-    let (mut buffer, mut lines, mut received) = (vec![0; CHUNK], Lines::default(), 0);
+    let (mut buffer, mut lines) = (vec![0; CHUNK], Lines::default());
+    let (mut received, mut silent) = (0, 0);
     loop {
         let before = progress.load(Relaxed);
         match retry(|| stream.read(&mut buffer)) {
@@ -212,16 +213,17 @@ fn receive(
             Ok(read) => {
                 count(&mut lines, &buffer[..read]);
                 output(&buffer[..read])?;
-                received += read as u64;
+                (received, silent) = (received + read as u64, 0);
                 // Upper case is at most three times as long; what is on its way has not been counted yet.
                 if received > 3 * (progress.load(Relaxed) / 2 + CHUNK as u64) {
                     return Err(io::Error::other("it answers more than it was sent"));
                 }
             }
             Err(error) if !nothing_yet(&error) => return Err(error),
-            // All the while it was the network that was waited for, and nothing got in.
-            Err(error) if before % 2 == 1 && before == progress.load(Relaxed) => return Err(error),
-            Err(_) => {}
+            // It was not the network that was waited for all the while, or something got in.
+            Err(_) if before % 2 == 0 || before != progress.load(Relaxed) => silent = 0,
+            Err(error) if silent == 7 => return Err(error),
+            Err(_) => silent += 1,
         }
     }
 }

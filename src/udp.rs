@@ -78,7 +78,6 @@ pub struct Client {
 impl Client {
     /// Returns a client of the server at `addresses`, tried in turn until one answers, that waits at most `timeout` for
     /// an answer, whatever the number of addresses. `observer` is told of each try.
-    #[must_use]
     pub fn new(addresses: Vec<SocketAddr>, timeout: Duration, observer: fn(Arguments)) -> Self {
         Self {
             addresses,
@@ -117,7 +116,7 @@ impl Client {
             // Where nothing listens, the system may give out that very port, and UDP connects it to itself.
             return Err(ErrorKind::ConnectionRefused.into());
         }
-        // More than any network holds back answers for, and few enough for any limit of descriptors.
+        // More lines than answers are late by, and few enough for the usual limits, 256 descriptors and more.
         self.sockets.truncate(63);
         self.sockets.insert(0, socket);
         let socket = &self.sockets[0];

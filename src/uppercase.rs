@@ -34,7 +34,6 @@ const ENTRY: usize = 8;
 /// assert_eq!(uppercase("hello, straße".as_bytes()), b"HELLO, STRASSE");
 /// assert_eq!(uppercase(b"not \xFF utf-8"), b"NOT \xFF UTF-8");
 /// ```
-#[must_use]
 pub fn uppercase(bytes: &[u8]) -> Vec<u8> {
     let mut output = Vec::with_capacity(bytes.len() + ENTRY);
     convert(bytes, true, &mut output);
@@ -42,7 +41,6 @@ pub fn uppercase(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Returns the input and output buffers of [`copy`]: 64 KiB, and 192 KiB for the longest upper case of them.
-#[must_use]
 pub fn buffers() -> (Vec<u8>, Vec<u8>) {
     (vec![0; CHUNK], Vec::with_capacity(3 * CHUNK + ENTRY))
 }

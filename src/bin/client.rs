@@ -54,8 +54,7 @@ fn main() {
 
 fn run(args: &Args) -> Result<()> {
     let addresses = common::resolve(&args.host, args.port)?;
-    let is_here = addresses.iter().any(|address| address.ip().is_loopback());
-    let explain = explainer(args, is_here);
+    let explain = explainer(args, addresses.iter().any(|a| a.ip().is_loopback()));
     let explained = |error| explain("no answer from", error);
     let observer: fn(Arguments) = if args.verbose { common::note } else { |_| {} };
     if args.udp {
@@ -75,13 +74,14 @@ fn run(args: &Args) -> Result<()> {
     if !io::stdin().is_terminal() {
         return tcp::pipe(&stream, io::stdin(), print).map_err(explained);
     }
-    let peer = stream.peer_addr()?;
+    // Only the address that answered, which a connection that has been reset cannot tell any more.
+    let addresses = stream.peer_addr().map_or(addresses, |peer| vec![peer]);
     lines(args, |sentence, _| {
         let answer = tcp::ask(&stream, sentence).or_else(|error| {
             if error.kind() != NotConnected {
                 return Err(error);
             }
-            stream = tcp::connect(&[peer], args.timeout)?;
+            stream = tcp::connect(&addresses, args.timeout)?;
             observer(format_args!("connected again, {stream:?}"));
             tcp::ask(&stream, sentence)
         });
@@ -115,14 +115,16 @@ fn explainer(args: &Args, is_here: bool) -> impl Fn(&str, io::Error) -> Error {
 /// Asks for one line after the other, and prints the answer to each before it reads the next.
 fn lines(args: &Args, mut ask: impl FnMut(&[u8], u64) -> Result<Vec<u8>>) -> Result<()> {
     let is_terminal = io::stdin().is_terminal();
+    // Of a line that is too long for a datagram, one byte more than fits is enough to know.
+    let too_long = udp::MAX_DATAGRAM as u64 + 1;
+    let limit = if args.udp { too_long } else { u64::MAX };
     let (mut line, mut failed) = (Vec::new(), false);
     for number in 1.. {
         if is_terminal {
             let _ = io::stderr().write_all(b"Input lowercase sentence: ");
         }
         line.clear();
-        // Of a line that is too long for a datagram, one byte more than fits is enough to know.
-        let mut stdin = io::stdin().lock().take(udp::MAX_DATAGRAM as u64 + 1);
+        let mut stdin = io::stdin().lock().take(limit);
         let read = stdin.read_until(b'\n', &mut line);
         if read.context("cannot read stdin")? == 0 {
             break;
