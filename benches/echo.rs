@@ -126,7 +126,7 @@ fn over_udp() {
             || udp_load(bare, size),
         );
     }
-    let mut client = udp::Client::new(vec![ours], Duration::from_secs(5), |_| {});
+    let mut client = udp::Client::new(&[ours], Duration::from_secs(5));
     let pair = UdpSocket::bind("127.0.0.1:0").unwrap();
     pair.connect(ours).unwrap();
     pair.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
@@ -136,7 +136,7 @@ fn over_udp() {
         || {
             10.0 / time(10_000, || {
                 client
-                    .ask(b"hello, this is thirty-two bytes.")
+                    .ask(b"hello, this is thirty-two bytes.", |_| {})
                     .unwrap()
                     .len()
             })
@@ -230,7 +230,7 @@ fn random(size: usize) -> Vec<u8> {
 fn udp_ours() -> SocketAddr {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
-    thread::spawn(move || udp::serve(&socket, |_| {}));
+    udp::serve(socket, |_| {}).unwrap();
     address
 }
 
@@ -271,7 +271,13 @@ fn udp_load(server: SocketAddr, size: usize) -> f64 {
 fn tcp_ours() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    tcp::serve(listener, 70, Duration::from_secs(300), |_| {}).unwrap();
+    tcp::serve(
+        listener,
+        std::num::NonZero::new(70).unwrap(),
+        Duration::from_secs(300),
+        |_| {},
+    )
+    .unwrap();
     address
 }
 

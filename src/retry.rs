@@ -1,4 +1,4 @@
-//! What is done again, and for how long.
+//! What is done again after a failure, and for how long.
 
 use std::io;
 use std::io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, TimedOut, WouldBlock};
@@ -8,8 +8,20 @@ use std::time::{Duration, Instant};
 
 use crate::Event;
 
-/// Does `call` again as long as a signal interrupts it, which std leaves to the caller for sockets with a timeout.
-pub(crate) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+/// The first pause after a failed accept or receive: too short to be noticed.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
+
+/// The longest: hundreds of waiting threads use next to no processor time, and service resumes soon.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// The shortest share of a timeout: a socket takes no timeout of zero.
+pub(crate) const SHORTEST_WAIT: Duration = Duration::from_millis(1);
+
+/// Makes a system call, and makes it again whenever a signal has interrupted it.
+///
+/// std leaves that to its caller. A socket with a timeout is interrupted when the process is stopped (Ctrl-Z) and
+/// continued.
+pub(crate) fn retry_interrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
             Err(error) if error.kind() == Interrupted => {}
@@ -18,46 +30,71 @@ pub(crate) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T>
     }
 }
 
-/// Receives or accepts, again until it succeeds: after a pause, unless the failure was only one peer's.
-pub(crate) fn persist<T>(observer: impl Fn(Event), mut call: impl FnMut() -> io::Result<T>) -> T {
-    // Not noticed after a single failure.
-    let mut pause = Duration::from_millis(5);
+/// Like [`retry_interrupted`], for a socket with a timeout: its end is `TimedOut` on every system, also where the system
+/// says `WouldBlock`.
+pub(crate) fn retry_socket<T>(call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    retry_interrupted(call).map_err(|error| match error.kind() {
+        WouldBlock => TimedOut.into(),
+        _ => error,
+    })
+}
+
+/// Accepts or receives: makes `call` again until it succeeds.
+///
+/// After a failure that was only one peer's that happens at once, and after others, such as a shortage of descriptors,
+/// when the observer has been told and a pause is over. Each pause is twice as long as the one before it.
+pub(crate) fn retry_with_backoff<T>(
+    observer: impl Fn(Event),
+    mut call: impl FnMut() -> io::Result<T>,
+) -> T {
+    let mut pause = SHORTEST_PAUSE;
     loop {
         match call() {
             Ok(value) => return value,
-            // Windows reports an earlier send's fate as a reset of the next receive.
-            Err(e) if matches!(e.kind(), Interrupted | ConnectionAborted | ConnectionReset) => {}
-            Err(error) => {
-                observer(Err(&error));
-                thread::sleep(pause);
-                // Hundreds of waiting threads use next to no CPU so, and service resumes soon.
-                pause = Duration::from_secs(1).min(pause * 2);
-            }
+            Err(error) => match error.kind() {
+                // On Windows a receive fails with ConnectionReset if an earlier answer found its port closed.
+                Interrupted | ConnectionAborted | ConnectionReset => {}
+                _ => {
+                    observer(Event::Stalled(&error));
+                    thread::sleep(pause);
+                    pause = LONGEST_PAUSE.min(pause * 2);
+                }
+            },
         }
     }
 }
 
-/// Returns the first success of `attempt`; each address has an equal share of what is left of `timeout`.
-pub(crate) fn try_each<T>(
+/// Tries one address after the other until `attempt` succeeds, and returns its success.
+///
+/// Each address has an equal share of the time that is left before `deadline`. If all fail, the first failure is
+/// returned, since the system puts the addresses that it can reach in front. But one that was silent says more than one
+/// that refused.
+pub(crate) fn try_each_address<T>(
     addresses: &[SocketAddr],
-    timeout: Duration,
-    mut attempt: impl FnMut(SocketAddr, Duration) -> io::Result<T>,
+    deadline: Instant,
+    mut attempt: impl FnMut(SocketAddr, Instant) -> io::Result<T>,
 ) -> io::Result<T> {
-    let deadline = Instant::now() + timeout;
     let mut failure = None;
-    for (&address, left) in addresses.iter().zip((1..=addresses.len() as u32).rev()) {
-        let share = deadline.saturating_duration_since(Instant::now()) / left;
-        match attempt(address, share.max(Duration::from_millis(1))) {
-            // The system puts the addresses that it can reach in front; and silence says more than a refusal.
-            Err(error) if failure.is_none() || error.kind() == TimedOut => failure = Some(error),
-            Err(_) => {}
-            success => return success,
+    let mut addresses_left = addresses.len() as u32;
+    for &address in addresses {
+        let now = Instant::now();
+        let share = deadline.saturating_duration_since(now) / addresses_left;
+        addresses_left -= 1;
+        let error = match attempt(address, now + share) {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        if failure.is_none() || error.kind() == TimedOut {
+            failure = Some(error);
         }
     }
-    Err(failure.unwrap_or(io::ErrorKind::NotFound.into()))
+    Err(failure
+        .unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the host has no address")))
 }
 
-/// Whether a socket's own time limit has struck, where systems differ in which of two they report, or a signal.
-pub(crate) fn nothing_yet(error: &io::Error) -> bool {
-    matches!(error.kind(), Interrupted | TimedOut | WouldBlock)
+/// The time that is left before `deadline`, as a timeout for a socket.
+pub(crate) fn time_left(deadline: Instant) -> Duration {
+    deadline
+        .saturating_duration_since(Instant::now())
+        .max(SHORTEST_WAIT)
 }

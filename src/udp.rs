@@ -1,13 +1,14 @@
 //! UDP: one datagram is one sentence, and gets one answer.
 
-use std::fmt::Arguments;
+use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::Event;
-use crate::retry::{nothing_yet, persist, retry, try_each};
-use crate::uppercase::convert;
+use crate::retry::{retry_interrupted, retry_with_backoff, time_left, try_each_address};
+use crate::uppercase::{Follow, LONGEST_GROWTH, append_uppercase, fast};
+use crate::{Bytes, Event};
 
 /// The bytes that a datagram carries at most over IPv4: 65,535 less 20 of IP's header and 8 of UDP's (RFC 768, 791).
 pub const MAX_DATAGRAM: usize = 65_507;
@@ -15,141 +16,308 @@ pub const MAX_DATAGRAM: usize = 65_507;
 /// Room for any datagram of either family: UDP's length field has 16 bits.
 const LARGEST: usize = 65_535;
 
-/// Answers every datagram that reaches `socket`, which is bound to the server's port, for ever.
+/// Ports below it are the system's services: echo, chargen and DNS among them answer whatever they get (RFC 6335).
+const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
+
+/// Starts a thread that answers every datagram which reaches `socket`, and returns when it is about to receive.
 ///
-/// No answer goes to a source that may be another server, so that no forged datagram can make two servers answer each
-/// other for ever (CVE-1999-0103, CVE-2024-2169): to port 0, a port below 1024, the server's own port, or a multicast,
-/// broadcast or unspecified address. Nor is an answer sent that no longer fits in a datagram. `observer` is told of
-/// every datagram and what became of it. A failing send is passed over; a failing receive is tried again after a pause
-/// of 5 ms, doubled up to 1 s.
-pub fn serve(socket: &UdpSocket, observer: impl Fn(Event)) -> ! {
-    // Port 0, which is never answered anyway, stands in for an address that the system will not tell.
-    let own_port = socket.local_addr().map_or(0, |address| address.port());
-    let (mut datagram, mut answer) = (vec![0; LARGEST], Vec::with_capacity(3 * LARGEST));
-    let tell = |step: Arguments| observer(Ok(step));
-    loop {
-        // The datagram, and the source address that the system attached.
-        let (read, peer) = persist(&observer, || socket.recv_from(&mut datagram));
-        if !is_admissible(peer, own_port) {
-            tell(format_args!("{peer}: ignored, it may be another server"));
-            continue;
+/// No answer goes to a source that may be a server itself: to port 0, a port below 1024, the server's own port, or a
+/// multicast, broadcast or unspecified address. Otherwise one forged datagram could make two servers answer each other
+/// without end (CVE-1999-0103, CVE-2024-2169). An answer that no longer fits in a datagram is not sent.
+///
+/// The thread serves until the process ends. A failing send does not stop it, nor make it wait. A failing receive is
+/// tried again after a pause of 5 ms, doubled up to 1 s. `observer` is told of every datagram and what became of it.
+///
+/// # Errors
+///
+/// What the system says if it does not tell the socket's port, or cannot start the thread.
+pub fn serve(socket: UdpSocket, observer: impl Fn(Event) + Send + 'static) -> io::Result<()> {
+    let own_port = socket.local_addr()?.port();
+    // All the memory that the thread will ever need.
+    fast::build_table();
+    let mut datagram = vec![0; LARGEST];
+    let mut answer = Vec::with_capacity(LONGEST_GROWTH * LARGEST + fast::SPARE);
+    thread::Builder::new().spawn(move || {
+        loop {
+            // The datagram, and the source address that the system attached.
+            let (size, peer) = retry_with_backoff(&observer, || socket.recv_from(&mut datagram));
+            let received = Bytes(size);
+            tell!(observer, "received {received} from {peer}");
+            if !is_admissible(peer, own_port) {
+                tell!(observer, "no answer to {peer}: it may be a server");
+                continue;
+            }
+            answer.clear();
+            append_uppercase(&datagram[..size], Follow::Nothing, &mut answer);
+            match retry_interrupted(|| socket.send_to(&answer, peer)) {
+                Ok(size) => tell!(observer, "sent {} to {peer}", Bytes(size)),
+                // This machine's own firewall. Other failures are the peer's business: it may have provoked them.
+                Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                    observer(Event::Stalled(&error));
+                }
+                Err(error) => tell!(observer, "cannot send to {peer}: {error}"),
+            }
         }
-        answer.clear();
-        convert(&datagram[..read], true, &mut answer);
-        match retry(|| socket.send_to(&answer, peer)) {
-            Ok(sent) => tell(format_args!("{peer}: {read} bytes in, {sent} bytes out")),
-            Err(error) => tell(format_args!("{peer}: cannot send the answer: {error}")),
-        }
-    }
+    })?;
+    Ok(())
 }
 
-/// Whether `peer` may be answered by a server on `own_port`: it is one host, and not a server itself.
+/// Whether a server on `own_port` may answer `peer`: it is one host, and not a server itself.
 fn is_admissible(peer: SocketAddr, own_port: u16) -> bool {
-    // Below 1024 are the system's services, echo, chargen and DNS among them; they answer whatever they get.
-    let port = peer.port() >= 1024 && peer.port() != own_port;
     let ip = peer.ip().to_canonical();
-    port && !ip.is_unspecified() && !ip.is_multicast() && ip != IpAddr::V4(Ipv4Addr::BROADCAST)
+    let is_one_host =
+        !ip.is_unspecified() && !ip.is_multicast() && ip != IpAddr::V4(Ipv4Addr::BROADCAST);
+    is_one_host && peer.port() >= FIRST_UNPRIVILEGED_PORT && peer.port() != own_port
 }
 
-/// The first wait for an answer while none has been timed, and the longest: TCP's own first wait (RFC 6298).
+/// The wait for an answer before a sentence is sent again, while no answer has been timed, and the longest wait of all:
+/// TCP's own first wait (RFC 6298).
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
-/// The shortest wait: less would send again what a busy machine is only slow to answer.
+/// The shortest wait: with less, a server that is only busy would be asked again.
 const SHORTEST_WAIT: Duration = Duration::from_millis(200);
 
-/// A client that sends one line at a time and waits for its answer, sending again what may be lost.
+/// After a failed receive: one that failed again and again must not keep a processor busy.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Sockets that stay open after their line: more lines than an answer is late by, and few enough for the usual limits
+/// of 256 descriptors and more.
+const KEPT_SOCKETS: usize = 64;
+
+/// A client that asks one line at a time, and sends it again when its answer does not come.
 ///
-/// Each line has a connected socket of its own, with a port that none of the last 64 sockets had: a stranger's datagram
-/// never counts as an answer, a closed port is reported at once, and an answer that is late or doubled reaches no later
-/// line.
+/// Each line has a connected socket of its own, with a port that none of the last 64 lines had. So a stranger's datagram
+/// is never an answer, a closed port is reported at once, and an answer that comes late or twice never reaches a later
+/// line. The port is never the server's, which would get no answer from [`serve`].
 #[derive(Debug)]
 pub struct Client {
-    /// The server's addresses; only the one that answered, once one has.
     addresses: Vec<SocketAddr>,
     timeout: Duration,
-    observer: fn(Arguments),
+    /// The one of `addresses` that answered the last line.
+    answering: Option<SocketAddr>,
     /// How long the next line waits before it is sent again.
-    wait: Duration,
-    /// The sockets of the last lines, the newest in front: as long as they are open, no other can have their ports.
-    sockets: Vec<UdpSocket>,
-    answer: Vec<u8>,
+    first_wait: Duration,
+    /// The sockets of the last lines, the oldest in front: while they are open, no other can have their ports.
+    kept: VecDeque<UdpSocket>,
+    /// Room for an answer.
+    buffer: Vec<u8>,
 }
 
 impl Client {
-    /// Returns a client of the server at `addresses`, tried in turn until one answers, that waits at most `timeout` for
-    /// an answer, whatever the number of addresses. `observer` is told of each try.
-    pub fn new(addresses: Vec<SocketAddr>, timeout: Duration, observer: fn(Arguments)) -> Self {
+    /// Returns a client of the server at `addresses` that waits at most `timeout` for each answer.
+    pub fn new(addresses: &[SocketAddr], timeout: Duration) -> Self {
         Self {
-            addresses,
+            addresses: addresses.to_vec(),
             timeout,
-            observer,
-            wait: LONGEST_WAIT,
-            sockets: Vec::new(),
-            answer: vec![0; LARGEST],
+            answering: None,
+            first_wait: LONGEST_WAIT,
+            kept: VecDeque::new(),
+            buffer: vec![0; LARGEST],
         }
     }
 
-    /// Returns the answer to `line`.
+    /// Sends `sentence` and returns the answer, which [may be cut](is_cut).
     ///
-    /// Sends again after 1 s, or once an answer has been timed, after three times that round trip but at least 200 ms,
-    /// and doubles each wait up to 1 s. Each address has an equal share of the time that is left.
+    /// Without an answer it sends again: after 1 s or, once an answer has been timed, after three times that round trip,
+    /// but at least 200 ms. Each wait is twice the one before, up to 1 s, until the timeout is over. The address that
+    /// answered the last line is asked alone. If there is none or it fails, all are asked in turn, each for an equal
+    /// share of the time that is left. An empty answer counts only if `sentence` is empty, too: some balancers send that
+    /// for a server that is down. `observer` is told of each try.
     ///
     /// # Errors
     ///
-    /// [`TimedOut`](ErrorKind::TimedOut) if no answer came in time, [`ConnectionRefused`](ErrorKind::ConnectionRefused)
-    /// if nothing listens there, or what the system says.
-    pub fn ask(&mut self, line: &[u8]) -> io::Result<&[u8]> {
-        let (addresses, timeout) = (self.addresses.clone(), self.timeout);
-        let exchange = |to, share| self.exchange(to, line, share);
-        let size = try_each(&addresses, timeout, exchange)?;
-        Ok(&self.answer[..size])
+    /// [`ConnectionRefused`](ErrorKind::ConnectionRefused), on Windows [`ConnectionReset`](ErrorKind::ConnectionReset),
+    /// if nothing listens there. [`TimedOut`](ErrorKind::TimedOut) if no answer came in time. Another error of the
+    /// system, if one kept every answer from coming.
+    pub fn ask(&mut self, sentence: &[u8], observer: impl Fn(Event)) -> io::Result<&[u8]> {
+        let deadline = Instant::now() + self.timeout;
+        let size = self.ask_addresses(sentence, deadline, &observer)?;
+        Ok(&self.buffer[..size])
     }
 
-    /// Sends `line` from a new socket until an answer comes, or `timeout` is over.
-    fn exchange(&mut self, to: SocketAddr, line: &[u8], timeout: Duration) -> io::Result<usize> {
-        let deadline = Instant::now() + timeout;
-        let any_port = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-        let socket = UdpSocket::bind(any_port)?;
-        socket.connect(to)?;
-        let (local, peer) = (socket.local_addr()?, socket.peer_addr()?);
-        if local == peer {
-            // Where nothing listens, the system may give out that very port, and UDP connects it to itself.
-            return Err(ErrorKind::ConnectionRefused.into());
+    /// Returns the size of the answer, which is in `buffer`, as the functions below do.
+    fn ask_addresses(
+        &mut self,
+        sentence: &[u8],
+        deadline: Instant,
+        observer: &impl Fn(Event),
+    ) -> io::Result<usize> {
+        if let Some(address) = self.answering.take() {
+            match self.ask_address(address, sentence, deadline, observer) {
+                // The server may have moved to another of its addresses.
+                Err(error) if error.kind() != ErrorKind::TimedOut => {}
+                result => return result,
+            }
         }
-        // More lines than answers are late by, and few enough for the usual limits, 256 descriptors and more.
-        self.sockets.truncate(63);
-        self.sockets.insert(0, socket);
-        let socket = &self.sockets[0];
-        let (mut tries, mut sent) = (0, Instant::now());
-        let (mut wait, mut next_wait) = (Duration::ZERO, self.wait);
+        let addresses = self.addresses.clone();
+        try_each_address(&addresses, deadline, |address, deadline| {
+            self.ask_address(address, sentence, deadline, observer)
+        })
+    }
+
+    /// Asks one address from a new socket, which stays open for the next lines.
+    fn ask_address(
+        &mut self,
+        server: SocketAddr,
+        sentence: &[u8],
+        deadline: Instant,
+        observer: &impl Fn(Event),
+    ) -> io::Result<usize> {
+        let socket = open_socket(server)?;
+        if self.kept.len() == KEPT_SOCKETS {
+            self.kept.pop_front();
+        }
+        let result = self.exchange(&socket, sentence, deadline, observer);
+        self.kept.push_back(socket);
+        if result.is_ok() {
+            self.answering = Some(server);
+        }
+        result
+    }
+
+    /// Sends `sentence`, again and again, until its answer comes or `deadline` is over.
+    fn exchange(
+        &mut self,
+        socket: &UdpSocket,
+        sentence: &[u8],
+        deadline: Instant,
+        observer: &impl Fn(Event),
+    ) -> io::Result<usize> {
+        let port = socket.local_addr()?.port();
+        let server = socket.peer_addr()?;
+        let start = Instant::now();
+        let mut wait = self.first_wait;
+        let mut tries = 0;
+        let mut failure = io::Error::from(ErrorKind::TimedOut);
         loop {
-            if sent.elapsed() >= wait {
-                (tries, sent) = (tries + 1, Instant::now());
-                (wait, next_wait) = (next_wait, LONGEST_WAIT.min(next_wait * 2));
-                retry(|| socket.send(line))?;
-                (self.observer)(format_args!("{local} to {peer}: sent, try {tries}"));
-            }
-            let now = Instant::now();
-            let left = deadline.min(sent + wait).saturating_duration_since(now);
-            socket.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
-            match socket.recv_from(&mut self.answer) {
-                // A stranger's may have come between bind and connect. No upper case is empty, but some balancers send
-                // that for a server that is down.
-                Ok((size, from)) if from == peer && (size > 0 || line.is_empty()) => {
-                    // Which try an answer belongs to is certain only when there was one (Karn's algorithm).
-                    if tries == 1 {
-                        self.wait = (sent.elapsed() * 3).clamp(SHORTEST_WAIT, LONGEST_WAIT);
-                    }
-                    self.addresses = vec![to];
-                    return Ok(size);
+            tries += 1;
+            let next_try = deadline.min(Instant::now() + wait);
+            match retry_interrupted(|| socket.send(sentence)) {
+                Ok(size) => {
+                    let sent = Bytes(size);
+                    tell!(
+                        observer,
+                        "sent {sent} from port {port} to {server}, try {tries}"
+                    );
                 }
-                Err(error) if !nothing_yet(&error) => return Err(error),
-                // Looked for at least once after the deadline: the process may have been stopped before it.
-                _ if now >= deadline => return Err(ErrorKind::TimedOut.into()),
-                _ => {}
+                Err(error) if is_nobody_there(&error) => return Err(error),
+                Err(error) => failure = error,
             }
+            if let Some(size) =
+                receive_answer(socket, sentence, next_try, &mut self.buffer, &mut failure)?
+            {
+                let received = Bytes(size);
+                let time = start.elapsed();
+                tell!(
+                    observer,
+                    "received {received} from {server} after {time:.1?}"
+                );
+                // Of several tries nobody knows which one was answered (Karn's algorithm, RFC 6298).
+                if tries == 1 {
+                    self.first_wait = (3 * time).clamp(SHORTEST_WAIT, LONGEST_WAIT);
+                }
+                return Ok(size);
+            }
+            if Instant::now() >= deadline {
+                return Err(failure);
+            }
+            wait = LONGEST_WAIT.min(2 * wait);
         }
     }
+}
+
+/// Returns a socket that is connected to `server`, with a free port that is not the server's.
+///
+/// Connected means: the system drops what others send, and reports that a port is closed. Nothing is sent.
+fn open_socket(server: SocketAddr) -> io::Result<UdpSocket> {
+    let any_address = if server.is_ipv4() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED)
+    } else {
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+    };
+    let mut socket = UdpSocket::bind((any_address, 0))?;
+    if socket.local_addr()?.port() == server.port() {
+        // The second is bound while the first still has the port, so it gets another.
+        socket = UdpSocket::bind((any_address, 0))?;
+    }
+    socket.connect(server)?;
+    Ok(socket)
+}
+
+/// Waits until `end` for the answer to `sentence`, and returns its size, or `None` if it has not come.
+///
+/// An error is a lost datagram, and remembered in `failure`. Only that nobody is there is returned.
+fn receive_answer(
+    socket: &UdpSocket,
+    sentence: &[u8],
+    end: Instant,
+    buffer: &mut [u8],
+    failure: &mut io::Error,
+) -> io::Result<Option<usize>> {
+    let server = socket.peer_addr()?;
+    loop {
+        let is_last_look = Instant::now() >= end;
+        socket.set_read_timeout(Some(time_left(end)))?;
+        match socket.recv_from(buffer) {
+            // What a stranger sends between bind and connect arrives, too.
+            Ok((size, from)) if from == server && (size > 0 || sentence.is_empty()) => {
+                return Ok(Some(size));
+            }
+            Ok(_) => {}
+            Err(error) if is_nobody_there(&error) => return Err(error),
+            Err(error) => match error.kind() {
+                ErrorKind::Interrupted | ErrorKind::TimedOut | ErrorKind::WouldBlock => {}
+                _ => {
+                    *failure = error;
+                    thread::sleep(PAUSE);
+                }
+            },
+        }
+        // The last look is after the end: the process may have been stopped while the answer came.
+        if is_last_look {
+            return Ok(None);
+        }
+    }
+}
+
+/// Whether an error says that no server is at an address. Other errors may be gone at the next try.
+fn is_nobody_there(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionRefused
+            | ErrorKind::ConnectionReset
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkUnreachable
+    )
+}
+
+/// Whether an answer to `sentence` has lost its end on the way, as a server or a balancer with a short buffer does it.
+///
+/// It has if it is shorter than any upper-casing could make it: each character as it is or as its upper case, whichever
+/// is shorter. A server may leave a character as it is if it knows ASCII alone or an older Unicode. If other characters
+/// grow as much as was cut, that is not seen.
+///
+/// # Examples
+///
+/// ```
+/// use uppercase_echo::udp::is_cut;
+///
+/// assert!(is_cut(b"hello", b"HEL"));
+/// assert!(!is_cut("kıl".as_bytes(), b"KIL"));
+/// ```
+pub fn is_cut(sentence: &[u8], answer: &[u8]) -> bool {
+    if answer.len() >= sentence.len() {
+        return false;
+    }
+    let mut shortest = 0;
+    for chunk in sentence.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            let upper: usize = character.to_uppercase().map(char::len_utf8).sum();
+            shortest += upper.min(character.len_utf8());
+        }
+        shortest += chunk.invalid().len();
+    }
+    answer.len() < shortest
 }
 
 #[cfg(test)]

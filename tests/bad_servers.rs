@@ -234,13 +234,13 @@ fn answers_more_than_it_was_sent() {
     for more in ["MORE\n", "without an end"] {
         let port = fake_tcp(move |mut stream| {
             let _ = stream.read(&mut [0; 99]);
-            while stream.write_all(more.as_bytes()).is_ok() {}
+            while stream.write_all(more.repeat(9).as_bytes()).is_ok() {}
         });
         let output = run(&mut client(&["--tcp"], port), "more\n");
         assert_eq!(
             String::from_utf8_lossy(&output.stderr),
             format!(
-                "error: cannot talk to tcp localhost:{port}: it answers more than it was sent\n"
+                "error: tcp localhost:{port} answers more than it was asked; is it an upper-case echo?\n"
             )
         );
         assert_eq!(output.status.code(), Some(1));

@@ -246,7 +246,7 @@ fn bad_usage() {
         (
             "server",
             &["--max-connections", "0"],
-            "invalid value '0' for '--max-connections <N>': 0 is not in 1..=4294967295",
+            "invalid value '0' for '--max-connections <N>': 0 is not in 1..=4096",
         ),
         ("client", &["-u", "--timeout", "0"], seconds),
         ("client", &["-u", "--timeout", "nan"], seconds),
@@ -323,8 +323,6 @@ fn verbose() {
         );
         let note = String::from_utf8(output.stderr).unwrap();
         assert!(note.contains(&server.address.to_string()), "{note}");
-        // In a pipe, TCP has no lines of its own to time.
-        assert_eq!(note.contains("line 1 took "), protocol == "--udp", "{note}");
         let event = server
             .program
             .stderr

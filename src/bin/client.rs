@@ -1,15 +1,16 @@
 //! `client`: sends sentences to an upper-case echo server and prints the answers.
 
-use std::fmt::Arguments;
-use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset};
-use std::io::ErrorKind::{NotConnected, TimedOut, UnexpectedEof, WouldBlock};
-use std::io::{self, BufRead, IsTerminal, Read, Write};
-use std::process::exit;
-use std::time::{Duration, Instant};
+use std::fmt::{self, Display};
+use std::io::{self, BufRead, ErrorKind, IsTerminal, Read, Write};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
 
-use anyhow::{Context, Error, Result, anyhow, ensure};
+use anyhow::{Error, Result, anyhow, bail, ensure};
 use clap::{ArgGroup, Parser};
-use uppercase_echo::{DEFAULT_PORT, tcp, udp, uppercase};
+use uppercase_echo::{DEFAULT_PORT, Event, tcp, udp, uppercase};
+
+use common::Protocol;
 
 mod common;
 
@@ -43,120 +44,288 @@ struct Args {
     /// or an answer
     #[arg(verbatim_doc_comment, short = 'w', long, value_name = "SECONDS", default_value = "5", value_parser = common::seconds)]
     timeout: Duration,
-    /// Report addresses and round-trip times on stderr
+    /// Report each step on stderr
     #[arg(short, long)]
     verbose: bool,
 }
 
-fn main() {
-    run(&Args::parse()).unwrap_or_else(|error| common::fail(error));
+fn main() -> ExitCode {
+    match run(Args::parse()) {
+        Ok(exit_code) => exit_code,
+        // As `head` does: it has got all it wanted.
+        Err(error) if error.is::<ReaderLeft>() => ExitCode::SUCCESS,
+        Err(error) => common::fail(&error),
+    }
 }
 
-fn run(args: &Args) -> Result<()> {
+fn run(args: Args) -> Result<ExitCode> {
     let addresses = common::resolve(&args.host, args.port)?;
-    let explain = explainer(args, addresses.iter().any(|a| a.ip().is_loopback()));
-    let explained = |error| explain("no answer from", error);
-    let observer: fn(Arguments) = if args.verbose { common::note } else { |_| {} };
-    if args.udp {
-        let mut client = udp::Client::new(addresses, args.timeout, observer);
-        return lines(args, |sentence, number| {
-            let fits = |size| size <= udp::MAX_DATAGRAM;
-            ensure!(fits(sentence.len()), "line {number} is {TOO_LONG}");
-            // Upper case is at most three times as long.
-            let upper_fits = fits(3 * sentence.len()) || fits(uppercase(sentence).len());
-            ensure!(upper_fits, "the upper case of line {number} is {TOO_LONG}");
-            Ok(client.ask(sentence).map_err(explained)?.to_vec())
-        });
+    let server = Server {
+        protocol: if args.udp {
+            Protocol::Udp
+        } else {
+            Protocol::Tcp
+        },
+        host: args.host,
+        port: args.port,
+        is_here: addresses
+            .iter()
+            .any(|a| a.ip().is_loopback() || a.ip().is_unspecified()),
+        timeout: args.timeout,
+    };
+    let verbose = args.verbose;
+    let observer = move |event: Event| {
+        if verbose {
+            common::note(format_args!("{event}"));
+        }
+    };
+    match server.protocol {
+        Protocol::Udp => talk_udp(&server, &addresses, observer),
+        Protocol::Tcp => talk_tcp(&server, &addresses, observer),
     }
-    let stream = tcp::connect(&addresses, args.timeout);
-    let mut stream = stream.map_err(|error| explain("cannot connect to", error))?;
-    observer(format_args!("connected, {stream:?}"));
-    if !io::stdin().is_terminal() {
-        return tcp::pipe(&stream, io::stdin(), print).map_err(explained);
-    }
-    // Only the address that answered, which a connection that has been reset cannot tell any more.
-    let addresses = stream.peer_addr().map_or(addresses, |peer| vec![peer]);
-    lines(args, |sentence, _| {
-        let answer = tcp::ask(&stream, sentence).or_else(|error| {
-            if error.kind() != NotConnected {
-                return Err(error);
-            }
-            stream = tcp::connect(&addresses, args.timeout)?;
-            observer(format_args!("connected again, {stream:?}"));
-            tcp::ask(&stream, sentence)
-        });
-        answer.map_err(explained)
+}
+
+fn talk_udp(
+    server: &Server,
+    addresses: &[SocketAddr],
+    observer: impl Fn(Event) + Copy,
+) -> Result<ExitCode> {
+    let mut client = udp::Client::new(addresses, server.timeout);
+    answer_lines(server, |number, sentence| {
+        let fits = |size| size <= udp::MAX_DATAGRAM;
+        ensure!(fits(sentence.len()), "line {number} is {TOO_LONG}");
+        // Upper case is at most three times as long.
+        let upper_case_fits = fits(3 * sentence.len()) || fits(uppercase(sentence).len());
+        ensure!(
+            upper_case_fits,
+            "the upper case of line {number} is {TOO_LONG}"
+        );
+
+        let answer = client
+            .ask(sentence, observer)
+            .map_err(|e| server.explain_answer(e))?;
+        if udp::is_cut(sentence, answer) {
+            let size = answer.len();
+            let unit = if size == 1 { "byte" } else { "bytes" };
+            bail!("the answer to line {number} was cut to {size} {unit}; use --tcp");
+        }
+        Ok(answer.to_vec())
     })
 }
 
-/// Returns a closure that tells the user what a network error means; `late` begins the sentence for a time-out.
-fn explainer(args: &Args, is_here: bool) -> impl Fn(&str, io::Error) -> Error {
-    let (udp, host, port, timeout) = (args.udp, &args.host, args.port, args.timeout);
-    let protocol = if udp { "udp" } else { "tcp" };
-    let bracket = |it| if host.contains(':') { it } else { "" };
-    let server = format!("{protocol} {}{host}{}:{port}", bracket("["), bracket("]"));
-    let start = format!("; start it with: server --{protocol} --host {host} --port {port}");
-    // That is the default.
-    let start = start.replace(" --host localhost ", " ");
-    let start = if is_here { start } else { String::new() };
-    move |late, error| match error.kind() {
-        // Windows tells of a closed UDP port as a reset.
-        kind if kind == ConnectionRefused || udp && kind == ConnectionReset => {
-            anyhow!("nothing is listening on {server}{start}")
-        }
-        TimedOut | WouldBlock => anyhow!("{late} {server} within {} s", timeout.as_secs_f64()),
-        BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof => {
-            anyhow!("{server} closed the connection before answering everything")
-        }
-        _ => Error::new(error).context(format!("cannot talk to {server}")),
+fn talk_tcp(
+    server: &Server,
+    addresses: &[SocketAddr],
+    observer: impl Fn(Event) + Copy + Send + 'static,
+) -> Result<ExitCode> {
+    let client = tcp::Client::connect(addresses, server.timeout, observer);
+    let mut client = client.map_err(|e| server.explain_connect(e))?;
+    if !io::stdin().is_terminal() {
+        client
+            .pipe(io::stdin(), io::stdout(), observer)
+            .map_err(|error| match error {
+                tcp::PipeError::Input(error) => cannot_read_stdin(error),
+                tcp::PipeError::Output(error) => cannot_write_stdout(error),
+                tcp::PipeError::Network(error) => server.explain_answer(error),
+                tcp::PipeError::Thread(error) => Error::new(error).context("cannot start a thread"),
+            })?;
+        return Ok(ExitCode::SUCCESS);
     }
+    let exit_code = answer_lines(server, |_, sentence| {
+        client.ask(sentence, observer).map_err(|error| {
+            if client.is_connected() {
+                server.explain_answer(error)
+            } else {
+                server.explain_connect(error)
+            }
+        })
+    })?;
+    client.close().map_err(|e| server.explain_answer(e))?;
+    Ok(exit_code)
 }
 
-/// Asks for one line after the other, and prints the answer to each before it reads the next.
-fn lines(args: &Args, mut ask: impl FnMut(&[u8], u64) -> Result<Vec<u8>>) -> Result<()> {
+/// Reads one line after the other, and prints the answer to each before it reads the next. `ask` gets the line's number
+/// and its sentence, without the line's end.
+fn answer_lines(
+    server: &Server,
+    mut ask: impl FnMut(u64, &[u8]) -> Result<Vec<u8>>,
+) -> Result<ExitCode> {
     let is_terminal = io::stdin().is_terminal();
-    // Of a line that is too long for a datagram, one byte more than fits is enough to know.
-    let too_long = udp::MAX_DATAGRAM as u64 + 1;
-    let limit = if args.udp { too_long } else { u64::MAX };
-    let (mut line, mut failed) = (Vec::new(), false);
+    let mut exit_code = ExitCode::SUCCESS;
+    let mut line = Vec::new();
     for number in 1.. {
         if is_terminal {
             let _ = io::stderr().write_all(b"Input lowercase sentence: ");
         }
-        line.clear();
-        let mut stdin = io::stdin().lock().take(limit);
-        let read = stdin.read_until(b'\n', &mut line);
-        if read.context("cannot read stdin")? == 0 {
+        read_line(&mut line, is_terminal)?;
+        if line.is_empty() {
             break;
         }
-        let (sentence, start) = (line.strip_suffix(b"\n").unwrap_or(&line), Instant::now());
-        match ask(sentence, number) {
-            Ok(answer) => {
-                if args.verbose {
-                    common::note(format_args!("line {number} took {:.1?}", start.elapsed()));
-                }
-                print(&[&answer, &line[sentence.len()..]].concat())?;
+        let (sentence, line_end) = split_line_end(&line);
+        match ask(number, sentence) {
+            Ok(mut answer) => {
+                answer.extend_from_slice(line_end);
+                print(&answer)?;
             }
             // Somebody is there to read it, and to go on.
-            Err(error) if args.udp && is_terminal => {
-                common::note(format_args!("error: {error:#}"));
-                failed = true;
+            Err(error) if is_terminal && server.protocol == Protocol::Udp => {
+                exit_code = common::fail(&error);
             }
             Err(error) => return Err(error),
         }
     }
     if is_terminal {
+        // The shell's prompt shall stand on a line of its own.
         common::note(format_args!(""));
     }
-    if failed { exit(1) } else { Ok(()) }
+    Ok(exit_code)
 }
 
-/// Writes through to stdout. Its errors end the program here: quietly if its reader has left.
-fn print(bytes: &[u8]) -> io::Result<()> {
+/// Reads a line with its end into `line`, which is empty at the end of stdin.
+fn read_line(line: &mut Vec<u8>, is_terminal: bool) -> Result<()> {
+    // Of a line that is too long for a datagram, this is enough to know: one byte more, and `\r\n`. But at a terminal
+    // the rest would be taken for the next line.
+    let limit = if is_terminal {
+        u64::MAX
+    } else {
+        udp::MAX_DATAGRAM as u64 + 3
+    };
+    line.clear();
+    let mut stdin = io::stdin().lock().take(limit);
+    stdin.read_until(b'\n', line).map_err(cannot_read_stdin)?;
+    Ok(())
+}
+
+/// Splits a line into the sentence and its end: `\n`, `\r\n` (a Windows console's), or nothing.
+fn split_line_end(line: &[u8]) -> (&[u8], &[u8]) {
+    let end: &[u8] = if line.ends_with(b"\r\n") {
+        b"\r\n"
+    } else if line.ends_with(b"\n") {
+        b"\n"
+    } else {
+        b""
+    };
+    line.split_at(line.len() - end.len())
+}
+
+fn print(bytes: &[u8]) -> Result<()> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() == BrokenPipe => exit(0),
-        Err(error) => common::fail(format!("cannot write to stdout: {error}")),
-        result => result,
+    stdout
+        .write_all(bytes)
+        .and_then(|()| stdout.flush())
+        .map_err(cannot_write_stdout)
+}
+
+fn cannot_read_stdin(error: io::Error) -> Error {
+    Error::new(error).context("cannot read stdin")
+}
+
+fn cannot_write_stdout(error: io::Error) -> Error {
+    match error.kind() {
+        // A socket as stdout is reset if its reader leaves with something unread.
+        ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => Error::new(ReaderLeft),
+        _ => Error::new(error).context("cannot write to stdout"),
+    }
+}
+
+/// The reader of stdout wants no more, which is no failure.
+#[derive(Debug)]
+struct ReaderLeft;
+
+impl Display for ReaderLeft {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("the reader of stdout has left")
+    }
+}
+
+impl std::error::Error for ReaderLeft {}
+
+/// The server as the user typed it.
+struct Server {
+    protocol: Protocol,
+    host: String,
+    port: u16,
+    /// Whether it would be on this machine.
+    is_here: bool,
+    timeout: Duration,
+}
+
+impl Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Self {
+            protocol,
+            host,
+            port,
+            ..
+        } = self;
+        if host.contains(':') {
+            write!(f, "{protocol} [{host}]:{port}")
+        } else {
+            write!(f, "{protocol} {host}:{port}")
+        }
+    }
+}
+
+impl Server {
+    /// What a failure to connect means.
+    fn explain_connect(&self, error: io::Error) -> Error {
+        match error.kind() {
+            ErrorKind::ConnectionRefused => self.nothing_is_listening(),
+            ErrorKind::TimedOut => {
+                anyhow!(
+                    "cannot connect to {self} within {} s",
+                    self.timeout.as_secs_f64()
+                )
+            }
+            _ => Error::new(error).context(format!("cannot connect to {self}")),
+        }
+    }
+
+    /// What a failure to get an answer means.
+    fn explain_answer(&self, error: io::Error) -> Error {
+        match error.kind() {
+            ErrorKind::ConnectionRefused => self.nothing_is_listening(),
+            // Windows tells of a closed UDP port so.
+            ErrorKind::ConnectionReset if self.protocol == Protocol::Udp => {
+                self.nothing_is_listening()
+            }
+            ErrorKind::TimedOut => {
+                anyhow!(
+                    "no answer from {self} within {} s",
+                    self.timeout.as_secs_f64()
+                )
+            }
+            ErrorKind::BrokenPipe
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionReset
+            | ErrorKind::NotConnected
+            | ErrorKind::UnexpectedEof => {
+                anyhow!("{self} closed the connection before answering everything")
+            }
+            ErrorKind::InvalidData => {
+                anyhow!("{self} answers more than it was asked; is it an upper-case echo?")
+            }
+            _ => Error::new(error).context(format!("cannot talk to {self}")),
+        }
+    }
+
+    fn nothing_is_listening(&self) -> Error {
+        let Self {
+            protocol,
+            host,
+            port,
+            ..
+        } = self;
+        if !self.is_here {
+            return anyhow!("nothing is listening on {self}");
+        }
+        let host_flag = match host.as_str() {
+            // The server's default.
+            "localhost" => String::new(),
+            _ => format!(" --host {host}"),
+        };
+        anyhow!(
+            "nothing is listening on {self}; start it with: server --{protocol}{host_flag} --port {port}"
+        )
     }
 }

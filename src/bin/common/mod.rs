@@ -1,11 +1,28 @@
-//! What the two programs share: how they read flags and report trouble.
+//! What the two programs share: how they read flags, find addresses and report trouble.
 
-use std::fmt::{Arguments, Display};
+use std::fmt::{self, Arguments, Display};
 use std::io::{self, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, Error, Result};
+
+/// Which of the two protocols a socket speaks.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Protocol {
+    Udp,
+    Tcp,
+}
+
+impl Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+        })
+    }
+}
 
 /// Reads a flag's seconds.
 pub(crate) fn seconds(text: &str) -> Result<Duration, &'static str> {
@@ -15,20 +32,27 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, &'static str> {
     }
 }
 
-/// Returns every address that the system knows for `host`.
-pub(crate) fn resolve(host: &str, port: u16) -> anyhow::Result<Vec<SocketAddr>> {
-    let addresses = (host, port).to_socket_addrs().map(Iterator::collect);
-    addresses.with_context(|| format!("cannot resolve {host}"))
+/// Returns every address that the system knows for `host`, each once.
+pub(crate) fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>> {
+    let resolved = (host, port)
+        .to_socket_addrs()
+        .with_context(|| format!("cannot resolve {host}"))?;
+    let mut addresses = Vec::new();
+    for address in resolved {
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    Ok(addresses)
 }
 
-/// Writes a line to stderr, in one piece; that stderr is closed or full must not end a program.
+/// Writes a line to stderr, in one piece. A stderr that is closed or full must not end a program.
 pub(crate) fn note(line: Arguments) {
     let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
-/// Ends the program with an error and its causes. When several threads fail, only the first is heard: it keeps stderr.
-pub(crate) fn fail(error: impl Display) -> ! {
-    let _stderr = io::stderr().lock();
+/// Reports what ends a program: the error and its causes.
+pub(crate) fn fail(error: &Error) -> ExitCode {
     note(format_args!("error: {error:#}"));
-    std::process::exit(1)
+    ExitCode::FAILURE
 }
