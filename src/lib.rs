@@ -60,7 +60,7 @@
 
 use std::{fmt, io};
 
-/// Tells an observer of a step, with a text as `println!` takes it.
+/// Tells an observer of a step. `tell!(observer, "sent {size} bytes")` takes its text as `println!` does.
 macro_rules! tell {
     ($observer:expr, $($text:tt)+) => {
         $observer($crate::Event::Step(format_args!($($text)+)))
@@ -82,14 +82,15 @@ pub const DEFAULT_PORT: u16 = 12000;
 pub enum Event<'a> {
     /// A step of the protocol.
     Step(fmt::Arguments<'a>),
-    /// A server cannot serve at the moment, because of this error. It is told again at each try, about once a second.
+    /// A server cannot accept, receive or send at the moment, because of this error. It is told each time that fails:
+    /// while it lasts, about once a second.
     Stalled(&'a io::Error),
 }
 
 impl fmt::Display for Event<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
-            Self::Step(step) => step.fmt(f),
+            Self::Step(step) => write!(f, "{step}"),
             Self::Stalled(error) => write!(f, "cannot serve now: {error}"),
         }
     }

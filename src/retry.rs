@@ -8,19 +8,20 @@ use std::time::{Duration, Instant};
 
 use crate::Event;
 
-/// The first pause after a failed accept or receive: too short to be noticed.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
+/// The first pause after a failed accept or receive. It is too short to be noticed by a person.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
 
-/// The longest: hundreds of waiting threads use next to no processor time, and service resumes soon.
+/// The longest pause after a failed accept or receive. It is long enough that hundreds of threads can pause and try in
+/// turn with little processor time, and short enough that service resumes soon after the trouble.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// The shortest share of a timeout: a socket takes no timeout of zero.
-pub(crate) const SHORTEST_WAIT: Duration = Duration::from_millis(1);
+/// The shortest timeout that is given to a socket. A socket refuses a timeout of zero.
+const SHORTEST_TIMEOUT: Duration = Duration::from_millis(1);
 
-/// Makes a system call, and makes it again whenever a signal has interrupted it.
+/// Makes a system call, and makes it again each time a signal has interrupted it.
 ///
-/// std leaves that to its caller. A socket with a timeout is interrupted when the process is stopped (Ctrl-Z) and
-/// continued.
+/// A signal can make a call return early, with the error `Interrupted`. This happens to a socket with a timeout when the
+/// process is stopped (Ctrl-Z) and continued. std does not repeat such calls.
 pub(crate) fn retry_interrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
@@ -30,45 +31,47 @@ pub(crate) fn retry_interrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> i
     }
 }
 
-/// Like [`retry_interrupted`], for a socket with a timeout: its end is `TimedOut` on every system, also where the system
-/// says `WouldBlock`.
-pub(crate) fn retry_socket<T>(call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    retry_interrupted(call).map_err(|error| match error.kind() {
-        WouldBlock => TimedOut.into(),
-        _ => error,
-    })
+/// Like [`retry_interrupted`], for a socket with a timeout. When the timeout is over, the error is `TimedOut` on every
+/// system; Unix itself says `WouldBlock`.
+pub(crate) fn call_socket<T>(call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    match retry_interrupted(call) {
+        Err(error) if error.kind() == WouldBlock => Err(TimedOut.into()),
+        result => result,
+    }
 }
 
-/// Accepts or receives: makes `call` again until it succeeds.
+/// Makes `call`, which accepts or receives, again and again until it succeeds.
 ///
-/// After a failure that was only one peer's that happens at once, and after others, such as a shortage of descriptors,
-/// when the observer has been told and a pause is over. Each pause is twice as long as the one before it.
+/// If a single peer caused the failure, the next try follows at once. Otherwise, for example when there are no more
+/// descriptors, the observer is told, and there is a pause before the next try. Each pause is twice as long as the one
+/// before, up to 1 s.
 pub(crate) fn retry_with_backoff<T>(
     observer: impl Fn(Event),
     mut call: impl FnMut() -> io::Result<T>,
 ) -> T {
-    let mut pause = SHORTEST_PAUSE;
+    let mut pause = FIRST_PAUSE;
     loop {
-        match call() {
+        let error = match call() {
             Ok(value) => return value,
-            Err(error) => match error.kind() {
-                // On Windows a receive fails with ConnectionReset if an earlier answer found its port closed.
-                Interrupted | ConnectionAborted | ConnectionReset => {}
-                _ => {
-                    observer(Event::Stalled(&error));
-                    thread::sleep(pause);
-                    pause = LONGEST_PAUSE.min(pause * 2);
-                }
-            },
+            Err(error) => error,
+        };
+        match error.kind() {
+            // On Windows, `recv_from` returns ConnectionReset when an earlier answer found its port closed.
+            Interrupted | ConnectionAborted | ConnectionReset => {}
+            _ => {
+                observer(Event::Stalled(&error));
+                thread::sleep(pause);
+                pause = LONGEST_PAUSE.min(2 * pause);
+            }
         }
     }
 }
 
-/// Tries one address after the other until `attempt` succeeds, and returns its success.
+/// Calls `attempt` for one address after the other until it succeeds, and returns its success.
 ///
-/// Each address has an equal share of the time that is left before `deadline`. If all fail, the first failure is
-/// returned, since the system puts the addresses that it can reach in front. But one that was silent says more than one
-/// that refused.
+/// Each address gets an equal share of the time that is left before `deadline`: `attempt` is given the address and its
+/// own deadline. If all fail, the error of the first address is returned, because the system lists first what it can
+/// reach. But a timeout is returned rather than any other error: somebody may be there and be slow.
 pub(crate) fn try_each_address<T>(
     addresses: &[SocketAddr],
     deadline: Instant,
@@ -80,21 +83,18 @@ pub(crate) fn try_each_address<T>(
         let now = Instant::now();
         let share = deadline.saturating_duration_since(now) / addresses_left;
         addresses_left -= 1;
-        let error = match attempt(address, now + share) {
+        match attempt(address, now + share) {
             Ok(value) => return Ok(value),
-            Err(error) => error,
-        };
-        if failure.is_none() || error.kind() == TimedOut {
-            failure = Some(error);
+            Err(error) if failure.is_none() || error.kind() == TimedOut => failure = Some(error),
+            Err(_) => {}
         }
     }
-    Err(failure
-        .unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the host has no address")))
+    Err(failure.unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "there is no address")))
 }
 
-/// The time that is left before `deadline`, as a timeout for a socket.
+/// Returns the time that is left before `deadline`, as a timeout for a socket: at least 1 ms.
 pub(crate) fn time_left(deadline: Instant) -> Duration {
     deadline
         .saturating_duration_since(Instant::now())
-        .max(SHORTEST_WAIT)
+        .max(SHORTEST_TIMEOUT)
 }

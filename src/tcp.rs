@@ -1,38 +1,118 @@
 //! TCP: a stream of bytes, answered as they come, until the client's half-close.
+//!
+//! # The book's programs
+//!
+//! The server of Kurose & Ross, 2.7.2, with std. It waits at its welcoming socket; each client gets a connection socket.
+//!
+//! ```
+//! use std::io::{Read, Write};
+//! use std::net::TcpListener;
+//!
+//! fn serve(welcoming_socket: &TcpListener) -> std::io::Result<()> {
+//!     loop {
+//!         let (mut connection_socket, _client_address) = welcoming_socket.accept()?;
+//!         let mut bytes = [0; 1024];
+//!         let size = connection_socket.read(&mut bytes)?;
+//!         let sentence = std::str::from_utf8(&bytes[..size]).expect("UTF-8");
+//!         connection_socket.write_all(sentence.to_uppercase().as_bytes())?;
+//!     } // the connection socket is dropped: that closes it
+//! }
+//!
+//! let welcoming_socket = TcpListener::bind("127.0.0.1:0")?; // in the book: port 12000
+//! # let server_address = welcoming_socket.local_addr()?;
+//! # std::thread::spawn(move || serve(&welcoming_socket));
+//! # let timeout = std::time::Duration::from_secs(5);
+//! # let mut client = uppercase_echo::tcp::Client::connect(&[server_address], timeout, |_| {})?;
+//! # assert_eq!(client.ask(b"hello", |_| {})?, b"HELLO");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The client:
+//!
+//! ```
+//! use std::io::{Read, Write};
+//! use std::net::TcpStream;
+//!
+//! # let welcoming_socket = std::net::TcpListener::bind("127.0.0.1:0")?;
+//! # let server_address = welcoming_socket.local_addr()?;
+//! # let timeout = std::time::Duration::from_secs(5);
+//! # uppercase_echo::tcp::serve(welcoming_socket, std::num::NonZero::<usize>::MIN, timeout, |_| {})?;
+//! let mut client_socket = TcpStream::connect(server_address)?;
+//! client_socket.write_all(b"hello")?;
+//! let mut bytes = [0; 1024];
+//! let size = client_socket.read(&mut bytes)?;
+//! assert_eq!(&bytes[..size], b"HELLO");
+//! # std::io::Result::Ok(())
+//! ```
+//!
+//! # Where they hang, cut or crash, and what this module does
+//!
+//! - **One read is taken for one sentence.** TCP carries bytes, not sentences: a read returns what has arrived, which may
+//!   be half a sentence, two, or half of a character. [`serve`] answers what has arrived and holds back only an
+//!   unfinished character. [`Client::ask`] needs to know where an answer ends, so it sends a line and reads up to the
+//!   newline of the answer.
+//! - **The server has one client at a time.** If that one is silent, all others wait. [`serve`] has many threads, and
+//!   closes a connection that is idle for too long.
+//! - **A client is connected before anybody has accepted it.** The system completes the handshake by itself and keeps the
+//!   connection in a queue, the backlog. So a client whose `connect` succeeded may still wait for an answer forever.
+//!   [`Client`] has a timeout.
+//! - **The server answers once and closes.** [`serve`] answers until the client's half-close: `shutdown(Write)` tells the
+//!   other side that no more will come, while the other direction stays open. Only [`Client::pipe`] does that. At a
+//!   terminal another line may always follow, so [`Client::ask`] cannot.
+//! - **The client would hang with much text**, if it sent all and read the answers then: see [`Client::pipe`], which does
+//!   both at once.
+//! - **The server cannot be restarted at once** in the book's edition: the system keeps the port of a closed connection
+//!   for a minute (TIME-WAIT). [`TcpListener::bind`] sets `SO_REUSEADDR`, which permits it, except on Windows, where
+//!   restarting works without.
+//!
+//! # Limits
+//!
+//! - std's listen backlog is 128. When more than N + 128 clients come in one instant, some wait a second for their system
+//!   to try again, and on Linux (SYN cookies) a few are reset or end without an answer.
+//! - On Linux a thread that waits in `accept` holds a descriptor already: `ulimit -n` must exceed N times the addresses,
+//!   or whole addresses are never served.
+//! - One byte per idle timeout keeps a connection, and one peer may hold all N.
+//! - A client that never reads ties up the system's buffers, several megabytes for each connection.
+//! - An answer that is cut within a last line without a newline cannot be told from a whole one.
+//! - Urgent data (TCP's `URG`) is not part of the stream.
+//! - Windows makes no promise about a connection after a timed-out send. It has been seen to work under Wine.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::num::NonZero;
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::retry::{retry_socket, retry_with_backoff, time_left, try_each_address};
-use crate::uppercase::{Copier, LONGEST_GROWTH};
+use crate::retry::{call_socket, retry_with_backoff};
+use crate::uppercase::Copier;
 use crate::{Bytes, Event};
 
+mod client;
+mod count;
+mod error;
 mod pipe;
 
-pub use pipe::PipeError;
+pub use client::Client;
+pub use error::{AskError, PipeError};
 
-/// A server thread's stack. Its buffers are on the heap, and a debug build uses less than a quarter of this.
+/// The size of a server thread's stack. Its buffers are on the heap, and a debug build uses less than a quarter of this.
 const STACK_SIZE: usize = 128 * 1024;
 
-/// Bytes of an answer that a client reads at once: more than a terminal's longest line.
-const CHUNK: usize = 16 * 1024;
-
-/// Starts `connections` threads that serve `listener`, the textbook's welcoming socket, and returns when all are about
-/// to accept.
+/// Starts threads that serve the clients of `listener`, the textbook's welcoming socket. Returns as soon as all run.
 ///
-/// A thread accepts a connection, serves it, and accepts the next (prethreaded: Stevens, *UNIX Network Programming*,
-/// volume 1, 3rd edition, 30.11). So `connections` is the limit, and those beyond it wait in the listener's backlog. A
-/// connection is closed when its client has finished sending and everything is answered, or when the client keeps its
-/// thread waiting for `idle`: with nothing sent, or with no room for an answer. A failing accept is tried again after a
-/// pause of 5 ms, doubled up to 1 s. `observer` is told of everything that happens.
+/// There are `connections` threads. Each accepts a connection, serves it, and then accepts the next (a prethreaded server:
+/// Stevens, *UNIX Network Programming*, volume 1, 3rd edition, 30.11). So this is also the limit for connections at the
+/// same time, and further ones wait in the listener's backlog.
+///
+/// A connection is closed after the client has finished sending and everything is answered. It is also closed when its
+/// thread has waited for `idle`: because the client sent nothing, or because it did not read its answers. When an accept
+/// fails, the thread pauses for 5 ms or, if that goes on, up to 1 s, and tries again. `observer` is told of everything
+/// that happens. The threads run until the process ends.
 ///
 /// # Errors
 ///
-/// What the system says if it cannot start all the threads. Then those that it could start end, and nobody is served.
+/// An error of the system if it cannot start all threads. Then nobody is served.
 pub fn serve(
     listener: TcpListener,
     connections: NonZero<usize>,
@@ -44,26 +124,26 @@ pub fn serve(
         idle,
         observer,
     });
-    // A channel with no room: a thread's `send` returns when `recv` below takes what it sends. That happens when all
-    // threads have been started. If one could not be, `all_ready` is dropped, and the send of the others fails.
+    // This channel is the gate behind which the threads wait until all of them have been started. It has no room for a
+    // message, so a thread's `send` waits until `recv` below takes the message. If a thread cannot be started, `?` drops
+    // the channel, and every `send` returns an error.
     let (ready, all_ready) = mpsc::sync_channel(0);
     for _ in 0..connections.get() {
         let server = Arc::clone(&server);
         let ready = ready.clone();
-        thread::Builder::new()
-            .stack_size(STACK_SIZE)
-            .spawn(move || {
-                let copier = Copier::new();
-                let all_are_started = ready.send(()).is_ok();
-                drop(ready);
-                if all_are_started {
-                    server.accept_and_serve(copier);
+        // `thread::spawn` would panic if the thread cannot be started.
+        let thread = thread::Builder::new().stack_size(STACK_SIZE);
+        thread.spawn(move || {
+            // All memory is allocated before the gate, so that a server that has started does not fail for want of it.
+            let mut copier = Copier::new();
+            if ready.send(()).is_ok() {
+                loop {
+                    server.serve_one(&mut copier);
                 }
-            })?;
+            }
+        })?;
     }
-    drop(ready);
     for _ in 0..connections.get() {
-        // Fails if a thread has ended before it sent anything.
         all_ready.recv().map_err(io::Error::other)?;
     }
     Ok(())
@@ -71,60 +151,57 @@ pub fn serve(
 
 /// What the threads of a server share.
 struct Server<O> {
-    /// The welcoming socket.
     listener: TcpListener,
     idle: Duration,
     observer: O,
 }
 
 impl<O: Fn(Event)> Server<O> {
-    /// What each thread does until the process ends.
-    fn accept_and_serve(&self, mut copier: Copier) {
+    /// Waits for one connection, and serves it until it ends.
+    fn serve_one(&self, copier: &mut Copier) {
         let observer = &self.observer;
-        loop {
-            let accept = || self.listener.accept();
-            let (connection_socket, client) = retry_with_backoff(observer, accept);
-            tell!(
-                observer,
-                "the welcoming socket accepted {client}: a new connection socket"
-            );
-            let result = self.serve_connection(&connection_socket, client, &mut copier);
-            drop(connection_socket);
-            match result {
-                Ok(()) => tell!(observer, "closed the connection socket of {client}"),
-                Err(error) if error.kind() == ErrorKind::TimedOut => tell!(
+        let (connection_socket, client) = retry_with_backoff(observer, || self.listener.accept());
+        tell!(
+            observer,
+            "the welcoming socket accepted {client}: a new connection socket"
+        );
+        let result = self.answer_all(&connection_socket, client, copier);
+        drop(connection_socket);
+        match result {
+            Ok(()) => tell!(observer, "closed the connection socket of {client}"),
+            Err(error) if error.kind() == ErrorKind::TimedOut => {
+                tell!(
                     observer,
                     "closed the connection socket of {client}: idle for too long"
-                ),
-                Err(error) => {
-                    tell!(
-                        observer,
-                        "closed the connection socket of {client}: {error}"
-                    );
-                }
+                );
             }
+            Err(error) => tell!(
+                observer,
+                "closed the connection socket of {client}: {error}"
+            ),
         }
     }
 
-    /// Answers until the client's half-close.
-    fn serve_connection(
+    /// Answers what `client` sends until its half-close.
+    fn answer_all(
         &self,
-        socket: &TcpStream,
+        connection_socket: &TcpStream,
         client: SocketAddr,
         copier: &mut Copier,
     ) -> io::Result<()> {
-        set_options(socket, self.idle)?;
+        set_options(connection_socket, self.idle)?;
         let connection = Observed {
-            socket,
+            socket: connection_socket,
             peer: client,
             observer: &self.observer,
         };
+        // It is read from and written to.
         copier.copy(&connection, &connection)
     }
 }
 
-/// Limits each read and each write, and turns Nagle's algorithm off, which would keep the end of an answer back until
-/// its beginning is acknowledged.
+/// Sets the longest wait of a read and of a write, and turns Nagle's algorithm off. With it, the system may keep a small
+/// write back until the other side has acknowledged the one before.
 fn set_options(socket: &TcpStream, timeout: Duration) -> io::Result<()> {
     socket.set_nodelay(true)?;
     socket.set_read_timeout(Some(timeout))?;
@@ -138,19 +215,20 @@ struct Observed<'a, O> {
     observer: &'a O,
 }
 
-// For a reference, as std has it for `&TcpStream`: one can then be the reader and another the writer.
+// std implements `Read` and `Write` for `&TcpStream` too, so that one thread can hold a reader and a writer of one stream.
+// This does the same.
 impl<O: Fn(Event)> Read for &Observed<'_, O> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut socket = self.socket;
-        let size = retry_socket(|| socket.read(buffer))?;
-        let peer = self.peer;
+        let size = call_socket(|| socket.read(buffer))?;
         if size == 0 {
             tell!(
                 self.observer,
-                "end of the stream: {peer} has closed its side"
+                "end of the stream: {} has closed its side",
+                self.peer
             );
         } else {
-            tell!(self.observer, "received {} from {peer}", Bytes(size));
+            tell!(self.observer, "received {} from {}", Bytes(size), self.peer);
         }
         Ok(size)
     }
@@ -159,7 +237,7 @@ impl<O: Fn(Event)> Read for &Observed<'_, O> {
 impl<O: Fn(Event)> Write for &Observed<'_, O> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut socket = self.socket;
-        let size = retry_socket(|| socket.write(bytes))?;
+        let size = call_socket(|| socket.write(bytes))?;
         tell!(self.observer, "sent {} to {}", Bytes(size), self.peer);
         Ok(size)
     }
@@ -167,225 +245,4 @@ impl<O: Fn(Event)> Write for &Observed<'_, O> {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-/// A client with one connection: for a line and its answer, or for a whole stream.
-#[derive(Debug)]
-pub struct Client {
-    addresses: Vec<SocketAddr>,
-    timeout: Duration,
-    /// `None` if the last one ended and connecting again has failed.
-    connection: Option<Connection>,
-}
-
-impl Client {
-    /// Connects to the first of `addresses` that accepts.
-    ///
-    /// Each has an equal share of what is left of `timeout`, which is also the longest wait for an answer later.
-    ///
-    /// # Errors
-    ///
-    /// [`ConnectionRefused`](ErrorKind::ConnectionRefused) if nothing listens there,
-    /// [`TimedOut`](ErrorKind::TimedOut), or what else the system says.
-    pub fn connect(
-        addresses: &[SocketAddr],
-        timeout: Duration,
-        observer: impl Fn(Event),
-    ) -> io::Result<Self> {
-        let connection = connect(addresses, timeout, &observer)?;
-        Ok(Self {
-            addresses: addresses.to_vec(),
-            timeout,
-            connection: Some(connection),
-        })
-    }
-
-    /// Sends `sentence`, which has no newline, as a line, and returns its answer, without the newline.
-    ///
-    /// If the connection ended before the first byte of the answer, it connects again and sends the line again, once:
-    /// the server may have been restarted, have lost its patience, or be one that answers once and closes.
-    ///
-    /// It sends first and reads then. A line of megabytes would fill the buffers of both sides, and each would wait for
-    /// the other: use [`pipe`](Self::pipe) for it.
-    ///
-    /// # Errors
-    ///
-    /// The errors of [`connect`](Self::connect), if it had to connect again; then [`is_connected`](Self::is_connected)
-    /// is false. Otherwise:
-    ///
-    /// - [`TimedOut`](ErrorKind::TimedOut) if the server takes or sends nothing for the whole timeout.
-    /// - [`InvalidData`](ErrorKind::InvalidData) if the server sends more than the answer: something behind its newline,
-    ///   or more than three times the line.
-    /// - [`NotConnected`](ErrorKind::NotConnected) if the second connection ended before the first byte of the answer,
-    ///   too, and [`UnexpectedEof`](ErrorKind::UnexpectedEof) if one ended within the answer.
-    /// - What else the system says.
-    pub fn ask(&mut self, sentence: &[u8], observer: impl Fn(Event)) -> io::Result<Vec<u8>> {
-        // In one piece: the sentence and its newline are one write.
-        let line = [sentence, b"\n"].concat();
-        if let Some(connection) = self.connection.take() {
-            let result = connection.exchange(&line, &observer);
-            let has_ended = result
-                .as_ref()
-                .is_err_and(|e| e.kind() == ErrorKind::NotConnected);
-            if !has_ended {
-                self.connection = Some(connection);
-                return result;
-            }
-            tell!(observer, "the connection has ended: connecting again");
-        }
-        let connection = connect(&self.addresses, self.timeout, &observer)?;
-        let result = connection.exchange(&line, &observer);
-        self.connection = Some(connection);
-        result
-    }
-
-    /// Whether there is a connection: after an error of [`ask`](Self::ask), false says that connecting again failed.
-    pub fn is_connected(&self) -> bool {
-        self.connection.is_some()
-    }
-
-    /// Sends all of `input` and writes all answers to `output` as they arrive, in constant memory.
-    ///
-    /// Both directions run at once, so any amount of input flows. After each write, `output` is flushed. At the end of
-    /// `input` the connection is half-closed: the server learns that no more will come. `pipe` ends when everything is
-    /// answered, whether the server then closes the connection or not. Upper-casing keeps newlines one for one, so this
-    /// is when as many have come back as were sent and, if `input` does not end with one, the server has ended the
-    /// stream and sent something behind the last newline.
-    ///
-    /// The timeout runs only while the network is waited for: not while `input` has nothing or `output` takes nothing.
-    ///
-    /// # Errors
-    ///
-    /// [`PipeError`] says whether input, output or network failed. Errors of the network are:
-    ///
-    /// - [`TimedOut`](ErrorKind::TimedOut) if the server takes and sends nothing for the whole timeout.
-    /// - [`UnexpectedEof`](ErrorKind::UnexpectedEof) if the server ends the connection before everything is answered.
-    ///   If all that was sent is answered, it waits half a second for the end of `input`.
-    /// - [`InvalidData`](ErrorKind::InvalidData) if the server sends more than it was asked: more newlines, or more than
-    ///   three times the bytes. What was read then is not written to `output`.
-    /// - What else the system says.
-    ///
-    /// After an error a thread may go on waiting for `input`, which nothing can interrupt.
-    pub fn pipe(
-        self,
-        input: impl Read + Send + 'static,
-        output: impl Write,
-        observer: impl Fn(Event) + Clone + Send + 'static,
-    ) -> Result<(), PipeError> {
-        let Some(connection) = self.connection else {
-            return Err(PipeError::Network(ErrorKind::NotConnected.into()));
-        };
-        pipe::run(&connection, self.timeout, input, output, observer)
-    }
-
-    /// Closes the connection.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidData`](ErrorKind::InvalidData) if the server has sent something that nobody asked for.
-    pub fn close(self) -> io::Result<()> {
-        match self.connection {
-            Some(connection) => connection.expect_nothing(),
-            None => Ok(()),
-        }
-    }
-}
-
-/// A client's end of a connection.
-#[derive(Debug)]
-struct Connection {
-    socket: TcpStream,
-    /// Kept, since a connection that has been reset cannot tell it any more.
-    server: SocketAddr,
-}
-
-fn connect(
-    addresses: &[SocketAddr],
-    timeout: Duration,
-    observer: &impl Fn(Event),
-) -> io::Result<Connection> {
-    try_each_address(addresses, Instant::now() + timeout, |server, deadline| {
-        let socket = TcpStream::connect_timeout(&server, time_left(deadline))?;
-        let local = socket.local_addr()?;
-        // Where nothing listens, the system may give out that very port, and TCP connects it to itself. `server` would
-        // not show it: 0.0.0.0 stands for this machine.
-        if socket.peer_addr().is_ok_and(|peer| peer == local) {
-            return Err(ErrorKind::ConnectionRefused.into());
-        }
-        set_options(&socket, timeout)?;
-        let port = local.port();
-        tell!(observer, "connected from port {port} to {server}");
-        Ok(Connection { socket, server })
-    })
-}
-
-impl Connection {
-    /// Sends `line` and returns the answer without its newline. `NotConnected` stands for every way in which the
-    /// connection can have ended before the first byte of the answer.
-    fn exchange(&self, line: &[u8], observer: &impl Fn(Event)) -> io::Result<Vec<u8>> {
-        let mut answer = Vec::new();
-        match self.try_exchange(line, &mut answer, observer) {
-            Ok(()) => Ok(answer),
-            Err(error) if answer.is_empty() && has_ended(&error) => {
-                Err(ErrorKind::NotConnected.into())
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    fn try_exchange(
-        &self,
-        line: &[u8],
-        answer: &mut Vec<u8>,
-        observer: &impl Fn(Event),
-    ) -> io::Result<()> {
-        self.expect_nothing()?;
-        let mut connection = &Observed {
-            socket: &self.socket,
-            peer: self.server,
-            observer,
-        };
-        connection.write_all(line)?;
-        let mut buffer = vec![0; CHUNK];
-        loop {
-            let size = connection.read(&mut buffer)?;
-            if size == 0 {
-                return Err(ErrorKind::UnexpectedEof.into());
-            }
-            let newline = buffer[..size].iter().position(|&byte| byte == b'\n');
-            answer.extend_from_slice(&buffer[..newline.unwrap_or(size)]);
-            if answer.len() > LONGEST_GROWTH * line.len() {
-                return Err(ErrorKind::InvalidData.into());
-            }
-            match newline {
-                Some(at) if at + 1 < size => return Err(ErrorKind::InvalidData.into()),
-                Some(_) => return Ok(()),
-                None => {}
-            }
-        }
-    }
-
-    /// Returns an error if something has come that nobody asked for.
-    fn expect_nothing(&self) -> io::Result<()> {
-        self.socket.set_nonblocking(true)?;
-        let arrived = self.socket.peek(&mut [0]);
-        self.socket.set_nonblocking(false)?;
-        match arrived {
-            Ok(1) => Err(ErrorKind::InvalidData.into()),
-            // Nothing, or an end of the connection, which its next use finds.
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Whether an error says that the other side has ended the connection, in the words of any system.
-fn has_ended(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::BrokenPipe
-            | ErrorKind::ConnectionAborted
-            | ErrorKind::ConnectionReset
-            | ErrorKind::NotConnected
-            | ErrorKind::UnexpectedEof
-    )
 }

@@ -1,323 +1,176 @@
 //! UDP: one datagram is one sentence, and gets one answer.
+//!
+//! # The book's programs
+//!
+//! The server of Kurose & Ross, 2.7.1, with std. It learns from each datagram whom to answer.
+//!
+//! ```
+//! use std::net::UdpSocket;
+//!
+//! fn serve(server_socket: &UdpSocket) -> std::io::Result<()> {
+//!     let mut message = [0; 2048];
+//!     loop {
+//!         let (size, client_address) = server_socket.recv_from(&mut message)?;
+//!         let sentence = std::str::from_utf8(&message[..size]).expect("UTF-8");
+//!         server_socket.send_to(sentence.to_uppercase().as_bytes(), client_address)?;
+//!     }
+//! }
+//!
+//! let server_socket = UdpSocket::bind("127.0.0.1:0")?; // in the book: port 12000
+//! # let server_address = server_socket.local_addr()?;
+//! # std::thread::spawn(move || serve(&server_socket));
+//! # let mut client = uppercase_echo::udp::Client::new(&[server_address], std::time::Duration::from_secs(5));
+//! # assert_eq!(client.ask(b"hello", |_| {})?, b"HELLO");
+//! # std::io::Result::Ok(())
+//! ```
+//!
+//! The client:
+//!
+//! ```
+//! use std::net::UdpSocket;
+//!
+//! # let server_socket = UdpSocket::bind("127.0.0.1:0")?;
+//! # let server_address = server_socket.local_addr()?;
+//! # uppercase_echo::udp::serve(server_socket, |_| {})?;
+//! let client_socket = UdpSocket::bind("0.0.0.0:0")?; // any free port
+//! client_socket.send_to(b"hello", server_address)?;
+//! let mut message = [0; 2048];
+//! let (size, _server_address) = client_socket.recv_from(&mut message)?;
+//! assert_eq!(&message[..size], b"HELLO");
+//! # std::io::Result::Ok(())
+//! ```
+//!
+//! # Where they hang, cut or crash, and what this module does
+//!
+//! - **The client waits forever for a datagram that was lost.** UDP delivers no datagram for certain. [`Client`] sends
+//!   the sentence again when no answer comes, and stops when its timeout is over. That may ask the server twice, which
+//!   does no harm here: the answer is the same.
+//! - **The client takes anybody's datagram for the answer**, and it waits where nothing is listening. [`Client`] connects
+//!   its socket. For UDP that sends nothing, and the server does not notice. It only tells the client's own system to
+//!   deliver datagrams from this one address, and to report it when the other side says that the port is closed.
+//! - **A late answer would be taken for the next sentence's.** So [`Client`] gives each sentence a socket, and with it a
+//!   port, of its own. A sequence number, as in the book's 3.4, would do the same, but the book's server would not send
+//!   it back.
+//! - **The server cuts a sentence at 2048 bytes**: a receive drops what does not fit in its buffer. Here, the buffers
+//!   hold the largest datagram there is, and [`is_cut`] finds the cut answers of others.
+//! - **The server ends when bytes are not UTF-8**, or when one send or receive fails. Anybody can send any bytes, and on
+//!   some systems an answer to a client that has gone makes the next receive fail. [`serve`] goes on.
+//! - **Two servers can answer each other without end**, if somebody forges one datagram. [`serve`] does not answer a
+//!   source that may be a server.
+//!
+//! A sentence needs no newline to end it: a datagram arrives whole or not at all, so its end is the sentence's end.
+//!
+//! # Limits
+//!
+//! - On a wildcard address of a machine with several addresses, the answer may leave from another address than the one
+//!   that was asked. The client's connected socket does not accept it. Listen on the address itself.
+//! - Two servers on different ports from 1024 up can still be made to answer each other.
+//! - All answers share the socket's send buffer. A few hundred forged datagrams from neighbours that do not exist, or a
+//!   slow link to one peer, delay everybody by seconds. Serve on localhost or behind a firewall.
+//! - A router that translates addresses (NAT) keeps an entry for each socket, so for each sentence.
+//! - The ports of 64 sentences are kept from use. An answer that is later than that may meet its port again.
+//! - macOS sends no datagram over 9,216 bytes unless it is told to (`sysctl net.inet.udp.maxdgram`).
 
-use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
 
-use crate::retry::{retry_interrupted, retry_with_backoff, time_left, try_each_address};
-use crate::uppercase::{Follow, LONGEST_GROWTH, append_uppercase, fast};
+use crate::retry::{retry_interrupted, retry_with_backoff};
+use crate::uppercase::{Input, LONGEST_GROWTH, append_uppercase, fast};
 use crate::{Bytes, Event};
 
-/// The bytes that a datagram carries at most over IPv4: 65,535 less 20 of IP's header and 8 of UDP's (RFC 768, 791).
-pub const MAX_DATAGRAM: usize = 65_507;
+mod client;
 
-/// Room for any datagram of either family: UDP's length field has 16 bits.
-const LARGEST: usize = 65_535;
+pub use client::{Client, is_cut};
 
-/// Ports below it are the system's services: echo, chargen and DNS among them answer whatever they get (RFC 6335).
-const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
+/// The most bytes that a datagram carries over IPv4: the length field's 65,535, without IP's header of 20 bytes and
+/// UDP's of 8 (RFC 791, RFC 768).
+pub const MAX_DATAGRAM: usize = 65_535 - 20 - 8;
 
-/// Starts a thread that answers every datagram which reaches `socket`, and returns when it is about to receive.
+/// The size of a buffer in which every datagram fits. The length field of UDP has 16 bits.
+const BUFFER_SIZE: usize = 65_535;
+
+/// The ports below this one belong to the system's services. Some of them, such as echo, chargen and DNS, answer whatever
+/// they receive.
+const FIRST_CLIENT_PORT: u16 = 1024;
+
+/// Starts a thread that answers every datagram that `socket` receives. Returns as soon as the thread runs.
 ///
-/// No answer goes to a source that may be a server itself: to port 0, a port below 1024, the server's own port, or a
-/// multicast, broadcast or unspecified address. Otherwise one forged datagram could make two servers answer each other
-/// without end (CVE-1999-0103, CVE-2024-2169). An answer that no longer fits in a datagram is not sent.
+/// Some sources get no answer, because they may be servers: port 0, ports below 1024, the port of `socket` itself, and
+/// multicast, broadcast and unspecified addresses. Without this rule one forged datagram could make two servers answer
+/// each other without end (CVE-1999-0103, CVE-2024-2169). An answer that is too long for a datagram is not sent.
 ///
-/// The thread serves until the process ends. A failing send does not stop it, nor make it wait. A failing receive is
-/// tried again after a pause of 5 ms, doubled up to 1 s. `observer` is told of every datagram and what became of it.
+/// The thread runs until the process ends. When a send fails, it goes on at once. When a receive fails, it pauses for
+/// 5 ms or, if that goes on, up to 1 s, and tries again. `observer` is told of every datagram and what became of it.
 ///
 /// # Errors
 ///
-/// What the system says if it does not tell the socket's port, or cannot start the thread.
+/// An error of the system if it cannot say the port of `socket`, or cannot start the thread.
 pub fn serve(socket: UdpSocket, observer: impl Fn(Event) + Send + 'static) -> io::Result<()> {
-    let own_port = socket.local_addr()?.port();
-    // All the memory that the thread will ever need.
+    // All memory is allocated here, so that a server that has started does not fail for want of it.
     fast::build_table();
-    let mut datagram = vec![0; LARGEST];
-    let mut answer = Vec::with_capacity(LONGEST_GROWTH * LARGEST + fast::SPARE);
+    let mut server = Server {
+        own_port: socket.local_addr()?.port(),
+        socket,
+        observer,
+        datagram: vec![0; BUFFER_SIZE],
+        answer: Vec::with_capacity(LONGEST_GROWTH * BUFFER_SIZE + fast::SPARE),
+    };
+    let (started, has_started) = mpsc::channel();
+    // `thread::spawn` would panic if the thread cannot be started.
     thread::Builder::new().spawn(move || {
+        // An error would mean that nobody waits for the start.
+        let _ = started.send(());
         loop {
-            // The datagram, and the source address that the system attached.
-            let (size, peer) = retry_with_backoff(&observer, || socket.recv_from(&mut datagram));
-            let received = Bytes(size);
-            tell!(observer, "received {received} from {peer}");
-            if !is_admissible(peer, own_port) {
-                tell!(observer, "no answer to {peer}: it may be a server");
-                continue;
-            }
-            answer.clear();
-            append_uppercase(&datagram[..size], Follow::Nothing, &mut answer);
-            match retry_interrupted(|| socket.send_to(&answer, peer)) {
-                Ok(size) => tell!(observer, "sent {} to {peer}", Bytes(size)),
-                // This machine's own firewall. Other failures are the peer's business: it may have provoked them.
-                Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-                    observer(Event::Stalled(&error));
-                }
-                Err(error) => tell!(observer, "cannot send to {peer}: {error}"),
-            }
+            server.answer_one();
         }
     })?;
-    Ok(())
+    has_started.recv().map_err(io::Error::other)
 }
 
-/// Whether a server on `own_port` may answer `peer`: it is one host, and not a server itself.
-fn is_admissible(peer: SocketAddr, own_port: u16) -> bool {
-    let ip = peer.ip().to_canonical();
-    let is_one_host =
+struct Server<O> {
+    socket: UdpSocket,
+    own_port: u16,
+    observer: O,
+    datagram: Vec<u8>,
+    answer: Vec<u8>,
+}
+
+impl<O: Fn(Event)> Server<O> {
+    /// Waits for one datagram, and answers it.
+    fn answer_one(&mut self) {
+        let observer = &self.observer;
+        let receive = || self.socket.recv_from(&mut self.datagram);
+        // The system attaches the source address to the datagram: that is the client to answer.
+        let (size, client) = retry_with_backoff(observer, receive);
+        tell!(observer, "received {} from {client}", Bytes(size));
+        if !is_admissible(client, self.own_port) {
+            tell!(observer, "no answer to {client}: it may be a server");
+            return;
+        }
+        self.answer.clear();
+        append_uppercase(&self.datagram[..size], Input::Complete, &mut self.answer);
+        match retry_interrupted(|| self.socket.send_to(&self.answer, client)) {
+            Ok(sent) => tell!(observer, "sent {} to {client}", Bytes(sent)),
+            // A firewall on this machine does that: its operator should know.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                observer(Event::Stalled(&error));
+            }
+            // A client can cause any other error, for example with a sentence whose upper case is too long.
+            Err(error) => tell!(observer, "cannot send to {client}: {error}"),
+        }
+    }
+}
+
+/// Returns whether `client` may be answered by a server on `own_port`. See [`serve`].
+fn is_admissible(client: SocketAddr, own_port: u16) -> bool {
+    // An IPv4 address in the form `::ffff:192.0.2.1` becomes `192.0.2.1`.
+    let ip = client.ip().to_canonical();
+    let is_single_host =
         !ip.is_unspecified() && !ip.is_multicast() && ip != IpAddr::V4(Ipv4Addr::BROADCAST);
-    is_one_host && peer.port() >= FIRST_UNPRIVILEGED_PORT && peer.port() != own_port
-}
-
-/// The wait for an answer before a sentence is sent again, while no answer has been timed, and the longest wait of all:
-/// TCP's own first wait (RFC 6298).
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
-
-/// The shortest wait: with less, a server that is only busy would be asked again.
-const SHORTEST_WAIT: Duration = Duration::from_millis(200);
-
-/// After a failed receive: one that failed again and again must not keep a processor busy.
-const PAUSE: Duration = Duration::from_millis(5);
-
-/// Sockets that stay open after their line: more lines than an answer is late by, and few enough for the usual limits
-/// of 256 descriptors and more.
-const KEPT_SOCKETS: usize = 64;
-
-/// A client that asks one line at a time, and sends it again when its answer does not come.
-///
-/// Each line has a connected socket of its own, with a port that none of the last 64 lines had. So a stranger's datagram
-/// is never an answer, a closed port is reported at once, and an answer that comes late or twice never reaches a later
-/// line. The port is never the server's, which would get no answer from [`serve`].
-#[derive(Debug)]
-pub struct Client {
-    addresses: Vec<SocketAddr>,
-    timeout: Duration,
-    /// The one of `addresses` that answered the last line.
-    answering: Option<SocketAddr>,
-    /// How long the next line waits before it is sent again.
-    first_wait: Duration,
-    /// The sockets of the last lines, the oldest in front: while they are open, no other can have their ports.
-    kept: VecDeque<UdpSocket>,
-    /// Room for an answer.
-    buffer: Vec<u8>,
-}
-
-impl Client {
-    /// Returns a client of the server at `addresses` that waits at most `timeout` for each answer.
-    pub fn new(addresses: &[SocketAddr], timeout: Duration) -> Self {
-        Self {
-            addresses: addresses.to_vec(),
-            timeout,
-            answering: None,
-            first_wait: LONGEST_WAIT,
-            kept: VecDeque::new(),
-            buffer: vec![0; LARGEST],
-        }
-    }
-
-    /// Sends `sentence` and returns the answer, which [may be cut](is_cut).
-    ///
-    /// Without an answer it sends again: after 1 s or, once an answer has been timed, after three times that round trip,
-    /// but at least 200 ms. Each wait is twice the one before, up to 1 s, until the timeout is over. The address that
-    /// answered the last line is asked alone. If there is none or it fails, all are asked in turn, each for an equal
-    /// share of the time that is left. An empty answer counts only if `sentence` is empty, too: some balancers send that
-    /// for a server that is down. `observer` is told of each try.
-    ///
-    /// # Errors
-    ///
-    /// [`ConnectionRefused`](ErrorKind::ConnectionRefused), on Windows [`ConnectionReset`](ErrorKind::ConnectionReset),
-    /// if nothing listens there. [`TimedOut`](ErrorKind::TimedOut) if no answer came in time. Another error of the
-    /// system, if one kept every answer from coming.
-    pub fn ask(&mut self, sentence: &[u8], observer: impl Fn(Event)) -> io::Result<&[u8]> {
-        let deadline = Instant::now() + self.timeout;
-        let size = self.ask_addresses(sentence, deadline, &observer)?;
-        Ok(&self.buffer[..size])
-    }
-
-    /// Returns the size of the answer, which is in `buffer`, as the functions below do.
-    fn ask_addresses(
-        &mut self,
-        sentence: &[u8],
-        deadline: Instant,
-        observer: &impl Fn(Event),
-    ) -> io::Result<usize> {
-        if let Some(address) = self.answering.take() {
-            match self.ask_address(address, sentence, deadline, observer) {
-                // The server may have moved to another of its addresses.
-                Err(error) if error.kind() != ErrorKind::TimedOut => {}
-                result => return result,
-            }
-        }
-        let addresses = self.addresses.clone();
-        try_each_address(&addresses, deadline, |address, deadline| {
-            self.ask_address(address, sentence, deadline, observer)
-        })
-    }
-
-    /// Asks one address from a new socket, which stays open for the next lines.
-    fn ask_address(
-        &mut self,
-        server: SocketAddr,
-        sentence: &[u8],
-        deadline: Instant,
-        observer: &impl Fn(Event),
-    ) -> io::Result<usize> {
-        let socket = open_socket(server)?;
-        if self.kept.len() == KEPT_SOCKETS {
-            self.kept.pop_front();
-        }
-        let result = self.exchange(&socket, sentence, deadline, observer);
-        self.kept.push_back(socket);
-        if result.is_ok() {
-            self.answering = Some(server);
-        }
-        result
-    }
-
-    /// Sends `sentence`, again and again, until its answer comes or `deadline` is over.
-    fn exchange(
-        &mut self,
-        socket: &UdpSocket,
-        sentence: &[u8],
-        deadline: Instant,
-        observer: &impl Fn(Event),
-    ) -> io::Result<usize> {
-        let port = socket.local_addr()?.port();
-        let server = socket.peer_addr()?;
-        let start = Instant::now();
-        let mut wait = self.first_wait;
-        let mut tries = 0;
-        let mut failure = io::Error::from(ErrorKind::TimedOut);
-        loop {
-            tries += 1;
-            let next_try = deadline.min(Instant::now() + wait);
-            match retry_interrupted(|| socket.send(sentence)) {
-                Ok(size) => {
-                    let sent = Bytes(size);
-                    tell!(
-                        observer,
-                        "sent {sent} from port {port} to {server}, try {tries}"
-                    );
-                }
-                Err(error) if is_nobody_there(&error) => return Err(error),
-                Err(error) => failure = error,
-            }
-            if let Some(size) =
-                receive_answer(socket, sentence, next_try, &mut self.buffer, &mut failure)?
-            {
-                let received = Bytes(size);
-                let time = start.elapsed();
-                tell!(
-                    observer,
-                    "received {received} from {server} after {time:.1?}"
-                );
-                // Of several tries nobody knows which one was answered (Karn's algorithm, RFC 6298).
-                if tries == 1 {
-                    self.first_wait = (3 * time).clamp(SHORTEST_WAIT, LONGEST_WAIT);
-                }
-                return Ok(size);
-            }
-            if Instant::now() >= deadline {
-                return Err(failure);
-            }
-            wait = LONGEST_WAIT.min(2 * wait);
-        }
-    }
-}
-
-/// Returns a socket that is connected to `server`, with a free port that is not the server's.
-///
-/// Connected means: the system drops what others send, and reports that a port is closed. Nothing is sent.
-fn open_socket(server: SocketAddr) -> io::Result<UdpSocket> {
-    let any_address = if server.is_ipv4() {
-        IpAddr::V4(Ipv4Addr::UNSPECIFIED)
-    } else {
-        IpAddr::V6(Ipv6Addr::UNSPECIFIED)
-    };
-    let mut socket = UdpSocket::bind((any_address, 0))?;
-    if socket.local_addr()?.port() == server.port() {
-        // The second is bound while the first still has the port, so it gets another.
-        socket = UdpSocket::bind((any_address, 0))?;
-    }
-    socket.connect(server)?;
-    Ok(socket)
-}
-
-/// Waits until `end` for the answer to `sentence`, and returns its size, or `None` if it has not come.
-///
-/// An error is a lost datagram, and remembered in `failure`. Only that nobody is there is returned.
-fn receive_answer(
-    socket: &UdpSocket,
-    sentence: &[u8],
-    end: Instant,
-    buffer: &mut [u8],
-    failure: &mut io::Error,
-) -> io::Result<Option<usize>> {
-    let server = socket.peer_addr()?;
-    loop {
-        let is_last_look = Instant::now() >= end;
-        socket.set_read_timeout(Some(time_left(end)))?;
-        match socket.recv_from(buffer) {
-            // What a stranger sends between bind and connect arrives, too.
-            Ok((size, from)) if from == server && (size > 0 || sentence.is_empty()) => {
-                return Ok(Some(size));
-            }
-            Ok(_) => {}
-            Err(error) if is_nobody_there(&error) => return Err(error),
-            Err(error) => match error.kind() {
-                ErrorKind::Interrupted | ErrorKind::TimedOut | ErrorKind::WouldBlock => {}
-                _ => {
-                    *failure = error;
-                    thread::sleep(PAUSE);
-                }
-            },
-        }
-        // The last look is after the end: the process may have been stopped while the answer came.
-        if is_last_look {
-            return Ok(None);
-        }
-    }
-}
-
-/// Whether an error says that no server is at an address. Other errors may be gone at the next try.
-fn is_nobody_there(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::ConnectionRefused
-            | ErrorKind::ConnectionReset
-            | ErrorKind::HostUnreachable
-            | ErrorKind::NetworkUnreachable
-    )
-}
-
-/// Whether an answer to `sentence` has lost its end on the way, as a server or a balancer with a short buffer does it.
-///
-/// It has if it is shorter than any upper-casing could make it: each character as it is or as its upper case, whichever
-/// is shorter. A server may leave a character as it is if it knows ASCII alone or an older Unicode. If other characters
-/// grow as much as was cut, that is not seen.
-///
-/// # Examples
-///
-/// ```
-/// use uppercase_echo::udp::is_cut;
-///
-/// assert!(is_cut(b"hello", b"HEL"));
-/// assert!(!is_cut("kıl".as_bytes(), b"KIL"));
-/// ```
-pub fn is_cut(sentence: &[u8], answer: &[u8]) -> bool {
-    if answer.len() >= sentence.len() {
-        return false;
-    }
-    let mut shortest = 0;
-    for chunk in sentence.utf8_chunks() {
-        for character in chunk.valid().chars() {
-            let upper: usize = character.to_uppercase().map(char::len_utf8).sum();
-            shortest += upper.min(character.len_utf8());
-        }
-        shortest += chunk.invalid().len();
-    }
-    answer.len() < shortest
+    let is_client_port = client.port() >= FIRST_CLIENT_PORT && client.port() != own_port;
+    is_single_host && is_client_port
 }
 
 #[cfg(test)]

@@ -11,10 +11,10 @@ use crate::retry::retry_interrupted;
 
 pub(crate) mod fast;
 
-/// An upper case is at most this many times as long as its text: U+0390 grows from 2 bytes to 6 (Unicode 17).
+/// The upper case of a text has at most this many times its bytes. U+0390 grows from 2 bytes to 6 (Unicode 17).
 pub(crate) const LONGEST_GROWTH: usize = 3;
 
-/// Bytes that [`copy`] reads at once: measured, more gains nothing, and less costs system calls.
+/// How many bytes [`copy`] reads at once. With more it is not faster, and with less it makes more system calls.
 const CHUNK: usize = 64 * 1024;
 
 /// Returns the upper case of `bytes`.
@@ -35,7 +35,7 @@ const CHUNK: usize = 64 * 1024;
 /// ```
 pub fn uppercase(bytes: &[u8]) -> Vec<u8> {
     let mut output = Vec::with_capacity(bytes.len() + fast::SPARE);
-    append_uppercase(bytes, Follow::Nothing, &mut output);
+    append_uppercase(bytes, Input::Complete, &mut output);
     output
 }
 
@@ -66,15 +66,15 @@ pub fn copy(reader: impl Read, writer: impl Write) -> io::Result<()> {
 
 /// The buffers of [`copy`], for those who copy again and again.
 pub(crate) struct Copier {
-    input: Vec<u8>,
-    output: Vec<u8>,
+    buffer: Vec<u8>,
+    upper_case: Vec<u8>,
 }
 
 impl Copier {
     pub(crate) fn new() -> Self {
         Self {
-            input: vec![0; CHUNK],
-            output: Vec::with_capacity(LONGEST_GROWTH * CHUNK + fast::SPARE),
+            buffer: vec![0; CHUNK],
+            upper_case: Vec::with_capacity(LONGEST_GROWTH * CHUNK + fast::SPARE),
         }
     }
 
@@ -83,43 +83,45 @@ impl Copier {
         // Bytes at the beginning of `input` that the last round has left: an unfinished character.
         let mut held_back = 0;
         loop {
-            let read = retry_interrupted(|| reader.read(&mut self.input[held_back..]))?;
-            let follow = if read == 0 {
-                Follow::Nothing
-            } else {
-                Follow::Maybe
-            };
+            let read = retry_interrupted(|| reader.read(&mut self.buffer[held_back..]))?;
             let filled = held_back + read;
-            self.output.clear();
-            let converted = append_uppercase(&self.input[..filled], follow, &mut self.output);
-            writer.write_all(&self.output)?;
+            let input = if read == 0 {
+                Input::Complete
+            } else {
+                Input::MayContinue
+            };
+            self.upper_case.clear();
+            let converted = append_uppercase(&self.buffer[..filled], input, &mut self.upper_case);
+            writer.write_all(&self.upper_case)?;
             if read == 0 {
                 return Ok(());
             }
-            self.input.copy_within(converted..filled, 0);
+            // The unfinished character goes to the front, and the next read continues it.
+            self.buffer.copy_within(converted..filled, 0);
             held_back = filled - converted;
         }
     }
 }
 
-/// What may come after the bytes at hand.
+/// Whether the bytes at hand are all there are.
 #[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Follow {
-    /// They are the end: an unfinished character stays unfinished.
-    Nothing,
-    /// More of the stream: an unfinished character may be finished by it.
-    Maybe,
+pub(crate) enum Input {
+    /// They are. An unfinished character at their end stays unfinished.
+    Complete,
+    /// They are the beginning of a stream. What follows may finish an unfinished character.
+    MayContinue,
 }
 
-/// Appends the upper case of `input` to `output`, and returns how many bytes of `input` that took: all, or all but an
-/// unfinished character at the end that may be finished by what follows.
-pub(crate) fn append_uppercase(input: &[u8], follow: Follow, output: &mut Vec<u8>) -> usize {
+/// Appends the upper case of `bytes` to `output`, and returns how many of `bytes` it has converted: all, except for an
+/// unfinished character at their end if the input may continue.
+pub(crate) fn append_uppercase(bytes: &[u8], input: Input, output: &mut Vec<u8>) -> usize {
     let mut done = 0;
     loop {
-        done += fast::leading(&input[done..], output);
-        let rest = &input[done..];
-        // No character is longer than four bytes. A chunk is some characters and then some bytes that are none.
+        done += fast::leading(&bytes[done..], output);
+        let rest = &bytes[done..];
+        // The next character is in the next four bytes: none is longer.
         let window = &rest[..rest.len().min(4)];
+        // A chunk is valid UTF-8 followed by a few bytes that are not valid. Each of the two may be empty.
         let Some(chunk) = window.utf8_chunks().next() else {
             return done;
         };
@@ -128,7 +130,7 @@ pub(crate) fn append_uppercase(input: &[u8], follow: Follow, output: &mut Vec<u8
                 output.extend_from_slice(upper.encode_utf8(&mut [0; 4]).as_bytes());
             }
             done += character.len_utf8();
-        } else if follow == Follow::Maybe && is_unfinished(rest) {
+        } else if input == Input::MayContinue && is_unfinished(rest) {
             return done;
         } else {
             output.extend_from_slice(chunk.invalid());
@@ -137,10 +139,11 @@ pub(crate) fn append_uppercase(input: &[u8], follow: Follow, output: &mut Vec<u8
     }
 }
 
-/// Whether `bytes` are the beginning of one character, and nothing else.
+/// Returns whether `bytes` are the beginning of one character, and nothing else.
 fn is_unfinished(bytes: &[u8]) -> bool {
     match str::from_utf8(bytes) {
         Ok(_) => false,
+        // `error_len` is `None` if the text has ended too early, and the length of the wrong bytes if they are wrong.
         Err(error) => error.valid_up_to() == 0 && error.error_len().is_none(),
     }
 }

@@ -1,18 +1,23 @@
 //! `client`: sends sentences to an upper-case echo server and prints the answers.
 
-use std::fmt::{self, Display};
 use std::io::{self, BufRead, ErrorKind, IsTerminal, Read, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
+use std::{error, fmt};
 
-use anyhow::{Error, Result, anyhow, bail, ensure};
+use anyhow::{Context, Error, Result, bail, ensure};
 use clap::{ArgGroup, Parser};
+use uppercase_echo::tcp::{AskError, PipeError};
 use uppercase_echo::{DEFAULT_PORT, Event, tcp, udp, uppercase};
 
 use common::Protocol;
+use server::Server;
 
 mod common;
+// Cargo would take src/bin/server.rs for this module, which is a program of its own.
+#[path = "client/server.rs"]
+mod server;
 
 const HELP: &str = "\
 Examples:
@@ -24,6 +29,7 @@ Exit status: 0 if every line was answered, 1 on failure, 2 for bad usage.";
 
 const TOO_LONG: &str = "longer than 65507 bytes, the most a UDP datagram carries; use --tcp";
 
+// The comments of the fields are the text that `--help` prints.
 /// Upper-case echo client: sends each line of stdin and prints the answers
 #[derive(Parser)]
 #[command(version, allow_negative_numbers = true, after_help = HELP, group(ArgGroup::new("protocol").required(true)))]
@@ -52,7 +58,7 @@ struct Args {
 fn main() -> ExitCode {
     match run(Args::parse()) {
         Ok(exit_code) => exit_code,
-        // As `head` does: it has got all it wanted.
+        // Not a failure: `head`, for example, leaves when it has got enough.
         Err(error) if error.is::<ReaderLeft>() => ExitCode::SUCCESS,
         Err(error) => common::fail(&error),
     }
@@ -68,10 +74,10 @@ fn run(args: Args) -> Result<ExitCode> {
         },
         host: args.host,
         port: args.port,
-        is_here: addresses
-            .iter()
-            .any(|a| a.ip().is_loopback() || a.ip().is_unspecified()),
         timeout: args.timeout,
+        is_on_this_machine: addresses
+            .iter()
+            .any(|address| address.ip().is_loopback() || address.ip().is_unspecified()),
     };
     let verbose = args.verbose;
     let observer = move |event: Event| {
@@ -80,21 +86,24 @@ fn run(args: Args) -> Result<ExitCode> {
         }
     };
     match server.protocol {
-        Protocol::Udp => talk_udp(&server, &addresses, observer),
-        Protocol::Tcp => talk_tcp(&server, &addresses, observer),
+        Protocol::Udp => ask_over_udp(&server, &addresses, observer),
+        // At a terminal, each line's answer is printed before the next line is asked for. Otherwise nobody waits for that,
+        // and lines and answers flow at the same time.
+        Protocol::Tcp if io::stdin().is_terminal() => ask_over_tcp(&server, &addresses, observer),
+        Protocol::Tcp => pipe_over_tcp(&server, &addresses, observer),
     }
 }
 
-fn talk_udp(
+fn ask_over_udp(
     server: &Server,
     addresses: &[SocketAddr],
     observer: impl Fn(Event) + Copy,
 ) -> Result<ExitCode> {
     let mut client = udp::Client::new(addresses, server.timeout);
-    answer_lines(server, |number, sentence| {
+    ask_lines(server, |number, sentence| {
         let fits = |size| size <= udp::MAX_DATAGRAM;
         ensure!(fits(sentence.len()), "line {number} is {TOO_LONG}");
-        // Upper case is at most three times as long.
+        // Only a long sentence is worth the work: upper case has at most three times the bytes.
         let upper_case_fits = fits(3 * sentence.len()) || fits(uppercase(sentence).len());
         ensure!(
             upper_case_fits,
@@ -103,7 +112,7 @@ fn talk_udp(
 
         let answer = client
             .ask(sentence, observer)
-            .map_err(|e| server.explain_answer(e))?;
+            .map_err(|error| server.explain(error))?;
         if udp::is_cut(sentence, answer) {
             let size = answer.len();
             let unit = if size == 1 { "byte" } else { "bytes" };
@@ -113,40 +122,42 @@ fn talk_udp(
     })
 }
 
-fn talk_tcp(
+fn ask_over_tcp(
+    server: &Server,
+    addresses: &[SocketAddr],
+    observer: impl Fn(Event) + Copy,
+) -> Result<ExitCode> {
+    let mut client = tcp::Client::connect(addresses, server.timeout, observer)
+        .map_err(|error| server.explain_connect(error))?;
+    let exit_code = ask_lines(server, |_number, sentence| {
+        client.ask(sentence, observer).map_err(|error| match error {
+            AskError::Connect(error) => server.explain_connect(error),
+            AskError::Answer(error) => server.explain(error),
+        })
+    })?;
+    client.close().map_err(|error| server.explain(error))?;
+    Ok(exit_code)
+}
+
+fn pipe_over_tcp(
     server: &Server,
     addresses: &[SocketAddr],
     observer: impl Fn(Event) + Copy + Send + 'static,
 ) -> Result<ExitCode> {
-    let client = tcp::Client::connect(addresses, server.timeout, observer);
-    let mut client = client.map_err(|e| server.explain_connect(e))?;
-    if !io::stdin().is_terminal() {
-        client
-            .pipe(io::stdin(), io::stdout(), observer)
-            .map_err(|error| match error {
-                tcp::PipeError::Input(error) => cannot_read_stdin(error),
-                tcp::PipeError::Output(error) => cannot_write_stdout(error),
-                tcp::PipeError::Network(error) => server.explain_answer(error),
-                tcp::PipeError::Thread(error) => Error::new(error).context("cannot start a thread"),
-            })?;
-        return Ok(ExitCode::SUCCESS);
+    let client = tcp::Client::connect(addresses, server.timeout, observer)
+        .map_err(|error| server.explain_connect(error))?;
+    match client.pipe(io::stdin(), io::stdout(), observer) {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(PipeError::Input(error)) => Err(stdin_error(error)),
+        Err(PipeError::Output(error)) => Err(stdout_error(error)),
+        Err(PipeError::Network(error)) => Err(server.explain(error)),
+        Err(PipeError::Thread(error)) => Err(error).context("cannot start a thread"),
     }
-    let exit_code = answer_lines(server, |_, sentence| {
-        client.ask(sentence, observer).map_err(|error| {
-            if client.is_connected() {
-                server.explain_answer(error)
-            } else {
-                server.explain_connect(error)
-            }
-        })
-    })?;
-    client.close().map_err(|e| server.explain_answer(e))?;
-    Ok(exit_code)
 }
 
-/// Reads one line after the other, and prints the answer to each before it reads the next. `ask` gets the line's number
-/// and its sentence, without the line's end.
-fn answer_lines(
+/// Reads one line after the other, and prints its answer before it reads the next. `ask` is given the number of the line
+/// and its sentence, which is the line without its end, and returns the answer.
+fn ask_lines(
     server: &Server,
     mut ask: impl FnMut(u64, &[u8]) -> Result<Vec<u8>>,
 ) -> Result<ExitCode> {
@@ -167,7 +178,7 @@ fn answer_lines(
                 answer.extend_from_slice(line_end);
                 print(&answer)?;
             }
-            // Somebody is there to read it, and to go on.
+            // The user sees the error and may try another line. Over UDP, no connection has been lost.
             Err(error) if is_terminal && server.protocol == Protocol::Udp => {
                 exit_code = common::fail(&error);
             }
@@ -175,157 +186,68 @@ fn answer_lines(
         }
     }
     if is_terminal {
-        // The shell's prompt shall stand on a line of its own.
+        // Ends the line of the last prompt, so that the shell's prompt gets its own.
         common::note(format_args!(""));
     }
     Ok(exit_code)
 }
 
-/// Reads a line with its end into `line`, which is empty at the end of stdin.
+/// Reads a line with its end into `line`. It is empty when stdin has ended.
 fn read_line(line: &mut Vec<u8>, is_terminal: bool) -> Result<()> {
-    // Of a line that is too long for a datagram, this is enough to know: one byte more, and `\r\n`. But at a terminal
-    // the rest would be taken for the next line.
-    let limit = if is_terminal {
+    line.clear();
+    // A line that is too long for a datagram is not read to its end, which may never come: one byte more than fits, and a
+    // line end of two, are enough. At a terminal it is, because what is left would be taken for the next line.
+    let most = if is_terminal {
         u64::MAX
     } else {
         udp::MAX_DATAGRAM as u64 + 3
     };
-    line.clear();
-    let mut stdin = io::stdin().lock().take(limit);
-    stdin.read_until(b'\n', line).map_err(cannot_read_stdin)?;
+    io::stdin()
+        .lock()
+        .take(most)
+        .read_until(b'\n', line)
+        .map_err(stdin_error)?;
     Ok(())
 }
 
-/// Splits a line into the sentence and its end: `\n`, `\r\n` (a Windows console's), or nothing.
+/// Splits a line into its sentence and its end: `\n`, or `\r\n` as a Windows console sends it, or nothing.
 fn split_line_end(line: &[u8]) -> (&[u8], &[u8]) {
-    let end: &[u8] = if line.ends_with(b"\r\n") {
-        b"\r\n"
+    let end = if line.ends_with(b"\r\n") {
+        "\r\n"
     } else if line.ends_with(b"\n") {
-        b"\n"
+        "\n"
     } else {
-        b""
+        ""
     };
     line.split_at(line.len() - end.len())
 }
 
 fn print(bytes: &[u8]) -> Result<()> {
     let mut stdout = io::stdout().lock();
-    stdout
-        .write_all(bytes)
-        .and_then(|()| stdout.flush())
-        .map_err(cannot_write_stdout)
+    stdout.write_all(bytes).map_err(stdout_error)?;
+    stdout.flush().map_err(stdout_error)
 }
 
-fn cannot_read_stdin(error: io::Error) -> Error {
+fn stdin_error(error: io::Error) -> Error {
     Error::new(error).context("cannot read stdin")
 }
 
-fn cannot_write_stdout(error: io::Error) -> Error {
+fn stdout_error(error: io::Error) -> Error {
     match error.kind() {
-        // A socket as stdout is reset if its reader leaves with something unread.
+        // If stdout is a socket, it is reset when its reader leaves before it has read everything.
         ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => Error::new(ReaderLeft),
         _ => Error::new(error).context("cannot write to stdout"),
     }
 }
 
-/// The reader of stdout wants no more, which is no failure.
+/// The reader of stdout has closed it.
 #[derive(Debug)]
 struct ReaderLeft;
 
-impl Display for ReaderLeft {
+impl fmt::Display for ReaderLeft {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str("the reader of stdout has left")
     }
 }
 
-impl std::error::Error for ReaderLeft {}
-
-/// The server as the user typed it.
-struct Server {
-    protocol: Protocol,
-    host: String,
-    port: u16,
-    /// Whether it would be on this machine.
-    is_here: bool,
-    timeout: Duration,
-}
-
-impl Display for Server {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Self {
-            protocol,
-            host,
-            port,
-            ..
-        } = self;
-        if host.contains(':') {
-            write!(f, "{protocol} [{host}]:{port}")
-        } else {
-            write!(f, "{protocol} {host}:{port}")
-        }
-    }
-}
-
-impl Server {
-    /// What a failure to connect means.
-    fn explain_connect(&self, error: io::Error) -> Error {
-        match error.kind() {
-            ErrorKind::ConnectionRefused => self.nothing_is_listening(),
-            ErrorKind::TimedOut => {
-                anyhow!(
-                    "cannot connect to {self} within {} s",
-                    self.timeout.as_secs_f64()
-                )
-            }
-            _ => Error::new(error).context(format!("cannot connect to {self}")),
-        }
-    }
-
-    /// What a failure to get an answer means.
-    fn explain_answer(&self, error: io::Error) -> Error {
-        match error.kind() {
-            ErrorKind::ConnectionRefused => self.nothing_is_listening(),
-            // Windows tells of a closed UDP port so.
-            ErrorKind::ConnectionReset if self.protocol == Protocol::Udp => {
-                self.nothing_is_listening()
-            }
-            ErrorKind::TimedOut => {
-                anyhow!(
-                    "no answer from {self} within {} s",
-                    self.timeout.as_secs_f64()
-                )
-            }
-            ErrorKind::BrokenPipe
-            | ErrorKind::ConnectionAborted
-            | ErrorKind::ConnectionReset
-            | ErrorKind::NotConnected
-            | ErrorKind::UnexpectedEof => {
-                anyhow!("{self} closed the connection before answering everything")
-            }
-            ErrorKind::InvalidData => {
-                anyhow!("{self} answers more than it was asked; is it an upper-case echo?")
-            }
-            _ => Error::new(error).context(format!("cannot talk to {self}")),
-        }
-    }
-
-    fn nothing_is_listening(&self) -> Error {
-        let Self {
-            protocol,
-            host,
-            port,
-            ..
-        } = self;
-        if !self.is_here {
-            return anyhow!("nothing is listening on {self}");
-        }
-        let host_flag = match host.as_str() {
-            // The server's default.
-            "localhost" => String::new(),
-            _ => format!(" --host {host}"),
-        };
-        anyhow!(
-            "nothing is listening on {self}; start it with: server --{protocol}{host_flag} --port {port}"
-        )
-    }
-}
+impl error::Error for ReaderLeft {}

@@ -1,7 +1,7 @@
 //! `server`: upper-cases every UDP datagram and TCP byte stream that reaches it, and sends the result back.
 
-use std::io::{self, ErrorKind, Write};
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::io::{self, Write};
+use std::net::{TcpListener, UdpSocket};
 use std::num::NonZero;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
@@ -15,6 +15,9 @@ use uppercase_echo::{DEFAULT_PORT, Event, tcp, udp};
 use common::Protocol;
 
 mod common;
+// Cargo would take a file beside this one for a program of its own.
+#[path = "server/sockets.rs"]
+mod sockets;
 
 const HELP: &str = "\
 Examples:
@@ -24,6 +27,7 @@ Examples:
 Without --udp and --tcp it serves both. It ends only when it is killed.
 Exit status: 1 if it cannot start, 2 for bad usage.";
 
+// The comments of the fields are the text that `--help` prints.
 /// Upper-case echo server: answers what it receives in upper case
 #[derive(Parser)]
 #[command(version, allow_negative_numbers = true, after_help = HELP)]
@@ -56,42 +60,44 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    match start(&Args::parse()) {
-        // The threads serve until the process is killed.
-        Ok(()) => loop {
-            thread::park();
-        },
-        Err(error) => common::fail(&error),
+    if let Err(error) = start(&Args::parse()) {
+        return common::fail(&error);
+    }
+    // The threads serve until the process is killed. `park` may return without a reason, hence the loop.
+    loop {
+        thread::park();
     }
 }
 
-/// Binds all sockets, starts all threads, and then announces them.
+/// Binds all sockets, starts all threads, and then announces the sockets.
 fn start(args: &Args) -> Result<()> {
     let addresses = common::resolve(&args.host, args.port)?;
-    let protocols: &[_] = match (args.udp, args.tcp) {
+    let protocols: &[Protocol] = match (args.udp, args.tcp) {
         (true, false) => &[Protocol::Udp],
         (false, true) => &[Protocol::Tcp],
-        // Neither flag means both.
-        _ => &[Protocol::Udp, Protocol::Tcp],
+        (true, true) | (false, false) => &[Protocol::Udp, Protocol::Tcp],
     };
-    let sockets = bind(&addresses, protocols)?;
+    let sockets = sockets::bind(&addresses, protocols)?;
     for skipped in &sockets.skipped {
         common::note(format_args!("note: {skipped}"));
     }
     let names = sockets.names()?;
+
     let reporter = Arc::new(Reporter {
         verbose: args.verbose,
         last_trouble: Mutex::new(None),
     });
-    // TCP first: of its many threads one may not start, and then no datagram shall have been answered.
+    // TCP comes first, because it needs many threads. If they cannot be started, the server ends, and it should not have
+    // answered any datagram before.
     for listener in sockets.tcp {
         serve_tcp(listener, args, &reporter)?;
     }
     for socket in sockets.udp {
         serve_udp(socket, &reporter)?;
     }
+
     for name in names {
-        // Nobody has to read stdout: the server goes on without it.
+        // Nobody has to read stdout. The server serves all the same.
         let _ = writeln!(io::stdout(), "The server is ready to receive on {name}");
     }
     Ok(())
@@ -99,203 +105,61 @@ fn start(args: &Args) -> Result<()> {
 
 fn serve_tcp(listener: TcpListener, args: &Args, reporter: &Arc<Reporter>) -> Result<()> {
     let name = format!("tcp {}", listener.local_addr()?);
-    let connections = NonZero::new(args.max_connections).context("--max-connections is 0")?;
-    let observer = observer(&name, reporter);
-    tcp::serve(listener, connections.into(), args.idle_timeout, observer).map_err(
-        |error| match args.max_connections {
-            1 => anyhow!("cannot start a thread for {name}: {error}"),
-            n => anyhow!("cannot start {n} threads for {name}: {error}; lower --max-connections"),
-        },
-    )
+    let observer = observer(name.clone(), Arc::clone(reporter));
+    let connections = usize::from(args.max_connections);
+    let threads = NonZero::new(connections).context("--max-connections must be at least 1")?;
+    tcp::serve(listener, threads, args.idle_timeout, observer).map_err(|error| {
+        if connections == 1 {
+            anyhow!("cannot start a thread for {name}: {error}")
+        } else {
+            anyhow!(
+                "cannot start {connections} threads for {name}: {error}; lower --max-connections"
+            )
+        }
+    })
 }
 
 fn serve_udp(socket: UdpSocket, reporter: &Arc<Reporter>) -> Result<()> {
     let name = format!("udp {}", socket.local_addr()?);
-    let observer = observer(&name, reporter);
+    let observer = observer(name.clone(), Arc::clone(reporter));
     udp::serve(socket, observer).with_context(|| format!("cannot start a thread for {name}"))
 }
 
-/// All sockets that the server listens on.
-#[derive(Default)]
-struct Sockets {
-    udp: Vec<UdpSocket>,
-    tcp: Vec<TcpListener>,
-    /// The port that all have; `None` as long as there is no socket.
-    port: Option<u16>,
-    /// Where it could not listen, and why.
-    skipped: Vec<String>,
+/// Returns what reports the events of one socket.
+fn observer(socket_name: String, reporter: Arc<Reporter>) -> impl Fn(Event) {
+    move |event| reporter.report(&socket_name, event)
 }
 
-impl Sockets {
-    /// Binds one more.
-    fn bind(&mut self, protocol: Protocol, address: SocketAddr) -> io::Result<()> {
-        let bound = match protocol {
-            Protocol::Udp => {
-                let socket = UdpSocket::bind(address)?;
-                let bound = socket.local_addr()?;
-                self.udp.push(socket);
-                bound
-            }
-            Protocol::Tcp => {
-                let listener = TcpListener::bind(address)?;
-                let bound = listener.local_addr()?;
-                self.tcp.push(listener);
-                bound
-            }
-        };
-        self.port = Some(bound.port());
-        Ok(())
-    }
+/// When trouble has not been reported for so long, it is over. While it lasts, the library reports it once a second or
+/// more often.
+const TROUBLE_IS_OVER_AFTER: Duration = Duration::from_secs(2);
 
-    /// Their names, such as `udp 127.0.0.1:12000`.
-    fn names(&self) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        for socket in &self.udp {
-            names.push(format!("udp {}", socket.local_addr()?));
-        }
-        for listener in &self.tcp {
-            names.push(format!("tcp {}", listener.local_addr()?));
-        }
-        Ok(names)
-    }
-}
-
-/// Binds a socket for each protocol and address. With port 0 all get the same free port.
-fn bind(addresses: &[SocketAddr], protocols: &[Protocol]) -> Result<Sockets> {
-    let wants_free_port = addresses.iter().any(|address| address.port() == 0);
-    // The port that is free for the first socket may be taken for the next, but hardly a hundred times.
-    let mut tries_left = if wants_free_port { 100 } else { 1 };
-    loop {
-        tries_left -= 1;
-        match try_bind(addresses, protocols) {
-            Err(_) if tries_left > 0 => {}
-            result => return result,
-        }
-    }
-}
-
-/// Like [`bind`], once. A port in use or not permitted is an error. Another failure is only skipped, as long as one
-/// address remains for each protocol.
-fn try_bind(addresses: &[SocketAddr], protocols: &[Protocol]) -> Result<Sockets> {
-    let mut sockets = Sockets::default();
-    for &protocol in protocols {
-        let mut failures = Vec::new();
-        for &(mut address) in addresses {
-            address.set_port(sockets.port.unwrap_or(address.port()));
-            let Err(error) = sockets.bind(protocol, address) else {
-                continue;
-            };
-            let kind = error.kind();
-            if matches!(kind, ErrorKind::AddrInUse | ErrorKind::PermissionDenied) {
-                let name = format!("{protocol} {address}");
-                return Err(error).with_context(|| format!("cannot listen on {name}"));
-            }
-            // localhost and the names of other machines have addresses that this machine need not have.
-            if kind != ErrorKind::AddrNotAvailable {
-                sockets
-                    .skipped
-                    .push(format!("not listening on {protocol} {address}: {error}"));
-            }
-            failures.push((address, error));
-        }
-        if failures.len() == addresses.len() {
-            let (address, error) = failures
-                .into_iter()
-                .next()
-                .context("the host has no address")?;
-            return Err(error).with_context(|| format!("cannot listen on {protocol} {address}"));
-        }
-    }
-    Ok(sockets)
-}
-
-/// Trouble that was not heard of for so long has ended: while it lasts, the library tells of it about once a second.
-const TROUBLE_ENDS_AFTER: Duration = Duration::from_secs(2);
-
-/// Reports the events of all sockets on stderr: every step if `verbose`, and trouble when it begins.
+/// Writes events of all sockets to stderr: every step if `verbose`, and trouble when it begins.
 struct Reporter {
     verbose: bool,
-    /// When trouble was last heard of. It is locked while a report of it is written, and others go on without: so a
-    /// stderr that nobody reads holds up one thread at most.
+    /// When any socket last reported trouble.
     last_trouble: Mutex<Option<Instant>>,
 }
 
 impl Reporter {
-    fn report(&self, socket: &str, event: Event) {
+    fn report(&self, socket_name: &str, event: Event) {
         match event {
-            Event::Step(_) if self.verbose => common::note(format_args!("{socket}: {event}")),
+            Event::Step(_) if self.verbose => common::note(format_args!("{socket_name}: {event}")),
             Event::Step(_) => {}
-            Event::Stalled(_) => self.report_trouble(socket, event),
+            Event::Stalled(_) => self.report_trouble(socket_name, event),
         }
     }
 
-    fn report_trouble(&self, socket: &str, event: Event) {
+    fn report_trouble(&self, socket_name: &str, event: Event) {
+        // If another thread holds the lock, it is reporting trouble just now, and this thread goes on without. So at most
+        // one thread waits if nobody reads stderr.
         let Ok(mut last_trouble) = self.last_trouble.try_lock() else {
             return;
         };
-        let is_known = last_trouble.is_some_and(|last| last.elapsed() < TROUBLE_ENDS_AFTER);
-        if !is_known {
-            common::note(format_args!("{socket}: {event}"));
+        let is_reported = last_trouble.is_some_and(|last| last.elapsed() < TROUBLE_IS_OVER_AFTER);
+        if !is_reported {
+            common::note(format_args!("{socket_name}: {event}"));
         }
         *last_trouble = Some(Instant::now());
-    }
-}
-
-/// Returns the observer of one socket.
-fn observer(socket: &str, reporter: &Arc<Reporter>) -> impl Fn(Event) + use<> {
-    let socket = socket.to_owned();
-    let reporter = Arc::clone(reporter);
-    move |event| reporter.report(&socket, event)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use Protocol::{Tcp, Udp};
-
-    /// The names of what is bound for `addresses`, with the port as `P`, where it is the same for all.
-    #[track_caller]
-    fn check(addresses: &[&str], protocols: &[Protocol], expected: &[&str]) {
-        let parsed: Vec<_> = addresses.iter().map(|a| a.parse().unwrap()).collect();
-        let sockets = bind(&parsed, protocols).unwrap();
-        let port = sockets.port.unwrap().to_string();
-        let names = sockets.names().unwrap();
-        let names: Vec<_> = names.iter().map(|name| name.replace(&port, "P")).collect();
-        assert_eq!(names, expected);
-        assert_eq!(sockets.skipped, [""; 0]);
-    }
-
-    #[track_caller]
-    fn check_error(addresses: &[SocketAddr], expected: &str) {
-        let error = bind(addresses, &[Udp, Tcp]).err().unwrap();
-        assert!(format!("{error:#}").starts_with(expected), "{error:#}");
-    }
-
-    #[test]
-    fn every_address_and_one_port() {
-        check(
-            &["127.0.0.1:0"],
-            &[Udp, Tcp],
-            &["udp 127.0.0.1:P", "tcp 127.0.0.1:P"],
-        );
-        let addresses = ["127.0.0.1:0", "127.0.0.2:0"];
-        check(&addresses, &[Udp], &["udp 127.0.0.1:P", "udp 127.0.0.2:P"]);
-        check(&addresses, &[Tcp], &["tcp 127.0.0.1:P", "tcp 127.0.0.2:P"]);
-    }
-
-    #[test]
-    fn another_machines_address_is_skipped() {
-        let both = ["udp 127.0.0.1:P", "tcp 127.0.0.1:P"];
-        check(&["192.0.2.1:0", "127.0.0.1:0"], &[Udp, Tcp], &both);
-        let only = "192.0.2.1:12000".parse().unwrap();
-        check_error(&[only], "cannot listen on udp 192.0.2.1:12000: ");
-    }
-
-    #[test]
-    fn a_port_in_use_is_fatal_even_if_another_address_remains() {
-        let kept = UdpSocket::bind("127.0.0.2:0").unwrap();
-        let taken = kept.local_addr().unwrap();
-        let first = SocketAddr::from(([127, 0, 0, 1], taken.port()));
-        check_error(&[first, taken], &format!("cannot listen on udp {taken}: "));
     }
 }

@@ -1,109 +1,52 @@
 //! Both directions of a connection at once.
 //!
-//! The danger is a deadlock. A client that sends everything first and reads the answers then will hang when there is
-//! much to send: the server cannot write its answers, because nobody reads them; so it stops reading, the client cannot
-//! write any more, and each waits for the other. So two threads work here. The *sender* reads the input and writes to
-//! the connection. The *receiver*, which is the caller's thread, reads from the connection and writes to the output.
+//! The danger is a deadlock. Think of a client that first sends everything and then reads the answers. If there is much to
+//! send, it hangs: nobody reads the server's answers, so the server cannot write any more, so it stops reading, so the
+//! client cannot write any more either. Each waits for the other.
 //!
-//! The receiver decides everything: when all is answered, when the server has said too much, and when it has been silent
-//! for too long. It keeps the clock. Neither thread can be interrupted while it waits, so the socket has short timeouts:
-//! a waiting read or write comes back every now and then, and the receiver looks at what the sender has left for it in
-//! [`Sending`].
+//! So there are two threads. The [`Sender`] reads the input and writes to the connection. The [`Receiver`] reads from the
+//! connection and writes to the output; it runs in the caller's thread.
+//!
+//! The receiver decides everything: when all is answered, when the server has sent too much, and when the server has been
+//! silent for too long. For this it looks at [`Sending`], where the sender writes down what it does. While a thread waits
+//! for the network, it cannot look at anything. So the socket has short timeouts, after which a read or a write returns
+//! even if nothing has happened.
 
-use std::error::Error;
-use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Connection, Observed, has_ended};
-use crate::retry::{retry_interrupted, retry_socket};
-use crate::uppercase::LONGEST_GROWTH;
+use super::Observed;
+use super::client::{Connection, says_connection_ended};
+use super::count::Count;
+use super::error::PipeError;
+use crate::retry::{call_socket, retry_interrupted};
 use crate::{Bytes, Event};
 
-/// Bytes that one read or write moves at most: measured, half of it costs a tenth of the speed.
+/// How many bytes one read or write moves at most. Measured: with half of it, `pipe` is a tenth slower.
 const CHUNK: usize = 256 * 1024;
 
-/// The longest that a read waits before the receiver looks at the sender's state: too short to be noticed when the input
-/// has ended and everything is answered.
-const LONGEST_LOOK: Duration = Duration::from_millis(100);
+/// How long a read of the receiver waits at most before it looks at [`Sending`]. When the input has ended and everything is
+/// answered, this is how late the receiver may see it: too short to be noticed.
+const LONGEST_READ: Duration = Duration::from_millis(100);
 
-/// How long the end of the input may come after the server's end of the stream. The textbook's server answers once and
-/// closes, which may be faster than the input's end. Half a second is enough for a busy machine.
+/// How long the receiver waits for the end of the input, if the server has ended the stream first. The textbook's server
+/// answers once and closes, and that may happen before the client has seen the end of its input. Half a second is enough
+/// for a busy machine.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// Which part of [`pipe`](super::Client::pipe) failed.
-#[derive(Debug)]
-pub enum PipeError {
-    /// The input could not be read. All that was sent before is answered.
-    Input(io::Error),
-    /// The output could not be written.
-    Output(io::Error),
-    /// The connection failed, or the server did not answer as it should.
-    Network(io::Error),
-    /// The system did not start the thread that sends.
-    Thread(io::Error),
-}
-
-impl fmt::Display for PipeError {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            Self::Input(error) => write!(f, "cannot read the input: {error}"),
-            Self::Output(error) => write!(f, "cannot write the output: {error}"),
-            Self::Network(error) => write!(f, "the connection failed: {error}"),
-            Self::Thread(error) => write!(f, "cannot start a thread: {error}"),
-        }
-    }
-}
-
-impl Error for PipeError {}
-
-/// What has gone through one direction.
-#[derive(Clone, Copy, Default)]
-struct Count {
-    bytes: u64,
-    newlines: u64,
-    /// Something stands behind the last newline.
-    has_open_line: bool,
-}
-
-impl Count {
-    /// Adds a chunk, which is not empty.
-    fn add(&mut self, chunk: &[u8]) {
-        self.bytes += chunk.len() as u64;
-        // A count of up to 128 fits in a byte. Sixteen such counts are added at once, which makes this fast.
-        for part in chunk.chunks(128) {
-            let newlines: u8 = part.iter().map(|&byte| u8::from(byte == b'\n')).sum();
-            self.newlines += u64::from(newlines);
-        }
-        self.has_open_line = !chunk.ends_with(b"\n");
-    }
-
-    /// Whether all of `sent` is answered, as far as a count can show it.
-    fn answers(&self, sent: &Self) -> bool {
-        self.newlines == sent.newlines && self.has_open_line == sent.has_open_line
-    }
-
-    /// Whether this is more than an answer to `sent` can be.
-    fn is_more_than_asked(&self, sent: &Self) -> bool {
-        let has_unasked_line =
-            self.newlines == sent.newlines && self.has_open_line && !sent.has_open_line;
-        self.newlines > sent.newlines
-            || has_unasked_line
-            || self.bytes > LONGEST_GROWTH as u64 * sent.bytes
-    }
-}
-
-/// What the sender lets the receiver know.
+/// What the sender tells the receiver.
 #[derive(Default)]
 struct Sending {
-    /// All that it has sent and what it is about to send: counted first, so that no answer can come before.
+    /// All that has been sent, and the chunk that is being sent. A chunk is counted before it is written, so that no answer
+    /// can come to something that has not been counted.
     sent: Count,
-    /// Since when it has waited for the network with nothing taken; `None` while it waits for input.
+    /// Since when the network has been waited for: the beginning of the current chunk, the last time that the network took
+    /// a part of it, or the end of sending. `None` while the sender waits for input.
     waiting_since: Option<Instant>,
-    /// How it ended; `None` while it goes on.
+    /// How sending ended. `None` while it goes on.
     end: Option<SendingEnd>,
 }
 
@@ -113,17 +56,25 @@ enum SendingEnd {
     NetworkFailed(io::Error),
 }
 
-/// [`Sending`], for both threads.
+/// [`Sending`], for two threads.
 #[derive(Default)]
-struct Shared {
+struct SharedSending {
     sending: Mutex<Sending>,
+    /// Wakes the receiver when it waits for a change.
     changed: Condvar,
 }
 
-impl Shared {
+impl SharedSending {
     fn lock(&self) -> MutexGuard<'_, Sending> {
-        // A poisoned lock is one whose holder has panicked, and none can.
+        // The lock would be poisoned if a thread had panicked while it held the lock. No code under the lock can panic.
         self.sending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn update(&self, change: impl FnOnce(&mut Sending)) {
+        let mut sending = self.lock();
+        change(&mut sending);
+        drop(sending);
+        self.changed.notify_one();
     }
 }
 
@@ -136,64 +87,66 @@ pub(super) fn run(
     observer: impl Fn(Event) + Clone + Send + 'static,
 ) -> Result<(), PipeError> {
     let socket = &connection.socket;
-    // An eighth: so much later than the timeout may a silent server be given up.
+    // The clock is this exact: a silent server is given up after the timeout, and at most an eighth of it later.
     let look = timeout / 8;
     socket
         .set_write_timeout(Some(look))
         .map_err(PipeError::Network)?;
     socket
-        .set_read_timeout(Some(look.min(LONGEST_LOOK)))
+        .set_read_timeout(Some(look.min(LONGEST_READ)))
         .map_err(PipeError::Network)?;
 
-    let shared = Arc::new(Shared::default());
+    let shared = Arc::new(SharedSending::default());
     let sender = Sender {
         socket: socket.try_clone().map_err(PipeError::Network)?,
         server: connection.server,
         shared: Arc::clone(&shared),
         observer: observer.clone(),
     };
-    // Never joined: nothing can interrupt a thread that waits for input.
+    // Nobody joins this thread, because nothing can interrupt it while it waits for input.
     thread::Builder::new()
         .spawn(move || sender.run(input))
         .map_err(PipeError::Thread)?;
     let mut receiver = Receiver {
-        shared: &shared,
+        connection: &Observed {
+            socket,
+            peer: connection.server,
+            observer: &observer,
+        },
         timeout,
+        shared: &shared,
         received: Count::default(),
         last_received: Instant::now(),
     };
-    let answers = Observed {
-        socket,
-        peer: connection.server,
-        observer: &observer,
-    };
-    let result = receiver.run(&answers, output);
-    // Ends a sender that waits for the network. A connection that has been reset needs no shutdown and refuses it.
+    let result = receiver.run(output);
+    // This ends the sender if it waits for the network. It fails if the connection has been reset, and then there is nothing
+    // to end.
     let _ = socket.shutdown(Shutdown::Both);
     result
 }
 
-/// The sending half.
+/// Reads the input and sends it.
 struct Sender<O> {
     socket: TcpStream,
     server: SocketAddr,
-    shared: Arc<Shared>,
+    shared: Arc<SharedSending>,
     observer: O,
 }
 
 impl<O: Fn(Event)> Sender<O> {
-    /// Sends all of `input`, and half-closes.
     fn run(&self, input: impl Read) {
-        let server = self.server;
         let end = self.send_all(input);
-        if let SendingEnd::NetworkFailed(error) = &end {
-            tell!(self.observer, "cannot send to {server}: {error}");
-        } else {
-            tell!(self.observer, "half-close: no more goes to {server}");
-            // Fails only if the connection has ended already, which the receiver finds.
-            let _ = self.socket.shutdown(Shutdown::Write);
+        match &end {
+            SendingEnd::NetworkFailed(error) => {
+                tell!(self.observer, "cannot send to {}: {error}", self.server);
+            }
+            SendingEnd::InputEnded | SendingEnd::InputFailed(_) => {
+                tell!(self.observer, "half-close: no more goes to {}", self.server);
+                // It fails if the connection has already ended. The receiver will see that.
+                let _ = self.socket.shutdown(Shutdown::Write);
+            }
         }
-        self.update(|sending| {
+        self.shared.update(|sending| {
             sending.end = Some(end);
             sending.waiting_since = Some(Instant::now());
         });
@@ -210,74 +163,73 @@ impl<O: Fn(Event)> Sender<O> {
             };
             let chunk = &buffer[..size];
             sent.add(chunk);
-            self.update(|sending| {
+            self.shared.update(|sending| {
                 sending.sent = sent;
                 sending.waiting_since = Some(Instant::now());
             });
             if let Err(error) = self.send(chunk) {
                 return SendingEnd::NetworkFailed(error);
             }
-            self.update(|sending| sending.waiting_since = None);
+            self.shared.update(|sending| sending.waiting_since = None);
         }
     }
 
     fn send(&self, chunk: &[u8]) -> io::Result<()> {
-        let sending = Bytes(chunk.len());
-        tell!(self.observer, "sending {sending} to {}", self.server);
+        tell!(
+            self.observer,
+            "sending {} to {}",
+            Bytes(chunk.len()),
+            self.server
+        );
+        let mut socket = &self.socket;
         let mut rest = chunk;
         while !rest.is_empty() {
-            match retry_socket(|| (&self.socket).write(rest)) {
+            match call_socket(|| socket.write(rest)) {
                 Ok(size) => {
                     rest = &rest[size..];
-                    self.update(|sending| sending.waiting_since = Some(Instant::now()));
+                    self.shared
+                        .update(|sending| sending.waiting_since = Some(Instant::now()));
                 }
-                // The receiver decides whether that has lasted for too long.
+                // The receiver decides whether the server has taken nothing for too long.
                 Err(error) if error.kind() == ErrorKind::TimedOut => {}
                 Err(error) => return Err(error),
             }
         }
         Ok(())
     }
-
-    fn update(&self, change: impl FnOnce(&mut Sending)) {
-        change(&mut self.shared.lock());
-        self.shared.changed.notify_one();
-    }
 }
 
-/// The receiving half.
-struct Receiver<'a> {
-    shared: &'a Shared,
+/// Receives the answers and writes them to the output.
+struct Receiver<'a, O> {
+    connection: &'a Observed<'a, O>,
     timeout: Duration,
+    shared: &'a SharedSending,
     received: Count,
+    /// When something was last received and then written to the output. A slow output is not the server's fault.
     last_received: Instant,
 }
 
-impl Receiver<'_> {
-    /// Writes what arrives to `output`, until everything is answered.
-    fn run<O: Fn(Event)>(
-        &mut self,
-        mut connection: &Observed<O>,
-        mut output: impl Write,
-    ) -> Result<(), PipeError> {
+impl<O: Fn(Event)> Receiver<'_, O> {
+    /// Receives until everything is answered.
+    fn run(&mut self, mut output: impl Write) -> Result<(), PipeError> {
         let mut buffer = vec![0; CHUNK];
-        while !self.has_all_answers() {
-            match connection.read(&mut buffer) {
-                Ok(0) => return self.result_after_servers_end(ServersEnd::Clean),
+        while !self.is_everything_answered() {
+            match self.connection.read(&mut buffer) {
+                Ok(0) => return self.finish_after_server(ServerEnd::Closed),
                 Ok(size) => {
                     let chunk = &buffer[..size];
                     self.received.add(chunk);
-                    if self.received.is_more_than_asked(&self.shared.lock().sent) {
+                    let sent = self.shared.lock().sent;
+                    if self.received.is_more_than_answer_to(&sent) {
                         return Err(PipeError::Network(ErrorKind::InvalidData.into()));
                     }
                     output.write_all(chunk).map_err(PipeError::Output)?;
                     output.flush().map_err(PipeError::Output)?;
-                    // After the output, whose slowness is not the server's.
                     self.last_received = Instant::now();
                 }
                 Err(error) if error.kind() == ErrorKind::TimedOut => self.check_clock()?,
-                Err(error) if has_ended(&error) => {
-                    return self.result_after_servers_end(ServersEnd::Reset);
+                Err(error) if says_connection_ended(&error) => {
+                    return self.finish_after_server(ServerEnd::Reset);
                 }
                 Err(error) => return Err(PipeError::Network(error)),
             }
@@ -288,24 +240,25 @@ impl Receiver<'_> {
         }
     }
 
-    /// Whether all input is sent and answered. An open line's answer ends only where the server ends the stream.
-    fn has_all_answers(&self) -> bool {
+    /// Whether all input has been sent and answered. Without a newline at the end, only the server's end of the stream can
+    /// show that the last answer is complete.
+    fn is_everything_answered(&self) -> bool {
         let sending = self.shared.lock();
-        match sending.end {
-            None | Some(SendingEnd::NetworkFailed(_)) => false,
-            Some(SendingEnd::InputEnded | SendingEnd::InputFailed(_)) => {
-                self.received.answers(&sending.sent) && !sending.sent.has_open_line
-            }
-        }
+        let has_sent_all = matches!(
+            sending.end,
+            Some(SendingEnd::InputEnded | SendingEnd::InputFailed(_))
+        );
+        has_sent_all && !sending.sent.has_open_line() && self.received.is_answer_to(&sending.sent)
     }
 
-    /// Returns an error if the network has been waited for, and silent, for the whole timeout.
+    /// Returns an error if the network has been waited for, and nothing has moved, for the whole timeout.
     fn check_clock(&self) -> Result<(), PipeError> {
         let mut sending = self.shared.lock();
         let Some(waiting_since) = sending.waiting_since else {
             return Ok(());
         };
-        if waiting_since.max(self.last_received).elapsed() < self.timeout {
+        let last_progress = waiting_since.max(self.last_received);
+        if last_progress.elapsed() < self.timeout {
             return Ok(());
         }
         match sending.end.take() {
@@ -314,24 +267,25 @@ impl Receiver<'_> {
         }
     }
 
-    /// The server sends no more. All is well if what was sent is answered and the input ends now, too.
-    fn result_after_servers_end(&self, servers_end: ServersEnd) -> Result<(), PipeError> {
+    /// The server will send no more. All is well if everything that was sent is answered, and the input ends soon without
+    /// anything more.
+    fn finish_after_server(&self, server_end: ServerEnd) -> Result<(), PipeError> {
+        let is_undecided = |sending: &mut Sending| {
+            sending.end.is_none() && self.received.is_answer_to(&sending.sent)
+        };
+        // Waits for as long as it is undecided. Meanwhile the lock is free for the sender.
         let (mut sending, _) = self
             .shared
             .changed
-            .wait_timeout_while(self.shared.lock(), GRACE, |sending| {
-                sending.end.is_none() && self.received.answers(&sending.sent)
-            })
+            .wait_timeout_while(self.shared.lock(), GRACE, is_undecided)
             .unwrap_or_else(PoisonError::into_inner);
-        let is_answered = self.received.answers(&sending.sent);
-        // A reset may have taken the rest of an open line with it.
-        let is_whole = servers_end == ServersEnd::Clean || !sending.sent.has_open_line;
+        // A reset may have taken away a part of the last line's answer.
+        let is_whole = server_end == ServerEnd::Closed || !sending.sent.has_open_line();
+        let is_answered = is_whole && self.received.is_answer_to(&sending.sent);
         match sending.end.take() {
-            Some(SendingEnd::InputEnded) if is_answered && is_whole => Ok(()),
-            Some(SendingEnd::InputFailed(error)) if is_answered && is_whole => {
-                Err(PipeError::Input(error))
-            }
-            // Also if sending failed: the server's end is the reason.
+            Some(SendingEnd::InputEnded) if is_answered => Ok(()),
+            Some(SendingEnd::InputFailed(error)) if is_answered => Err(PipeError::Input(error)),
+            // If sending failed, too, the server's end is the reason.
             _ => Err(PipeError::Network(ErrorKind::UnexpectedEof.into())),
         }
     }
@@ -339,7 +293,7 @@ impl Receiver<'_> {
 
 /// How the server has ended the stream.
 #[derive(Clone, Copy, PartialEq)]
-enum ServersEnd {
-    Clean,
+enum ServerEnd {
+    Closed,
     Reset,
 }

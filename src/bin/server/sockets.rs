@@ -1,0 +1,162 @@
+//! Binds the sockets that the server listens on.
+
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+
+use anyhow::{Context, Result};
+
+use crate::common::Protocol;
+
+/// All sockets that the server listens on.
+#[derive(Default)]
+pub(crate) struct Sockets {
+    pub(crate) udp: Vec<UdpSocket>,
+    pub(crate) tcp: Vec<TcpListener>,
+    /// The failures that are no reason to give up, but that the operator should know.
+    pub(crate) skipped: Vec<String>,
+    /// The port of all sockets. `None` while there is no socket.
+    port: Option<u16>,
+}
+
+impl Sockets {
+    /// Returns the names of all sockets, such as `udp 127.0.0.1:12000`.
+    pub(crate) fn names(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for socket in &self.udp {
+            names.push(format!("udp {}", socket.local_addr()?));
+        }
+        for listener in &self.tcp {
+            names.push(format!("tcp {}", listener.local_addr()?));
+        }
+        Ok(names)
+    }
+
+    /// Binds a socket and adds it.
+    fn add(&mut self, protocol: Protocol, address: SocketAddr) -> io::Result<()> {
+        let bound_address = match protocol {
+            Protocol::Udp => {
+                let socket = UdpSocket::bind(address)?;
+                let bound_address = socket.local_addr()?;
+                self.udp.push(socket);
+                bound_address
+            }
+            Protocol::Tcp => {
+                let listener = TcpListener::bind(address)?;
+                let bound_address = listener.local_addr()?;
+                self.tcp.push(listener);
+                bound_address
+            }
+        };
+        self.port = Some(bound_address.port());
+        Ok(())
+    }
+}
+
+/// Binds a socket for each protocol and each address. If the port is 0, all of them get the same free port.
+pub(crate) fn bind(addresses: &[SocketAddr], protocols: &[Protocol]) -> Result<Sockets> {
+    // The system chooses a port that is free for the first socket. If another program has it for the next one, another
+    // port is tried. A hundred such ports in a row are as good as impossible.
+    let wants_free_port = addresses.iter().any(|address| address.port() == 0);
+    let mut tries_left = if wants_free_port { 100 } else { 1 };
+    loop {
+        tries_left -= 1;
+        match try_bind(addresses, protocols) {
+            Err(_) if tries_left > 0 => {}
+            result => return result,
+        }
+    }
+}
+
+/// Does what [`bind`] does, with one free port.
+///
+/// A port that is in use or not permitted is an error. Any other failure is none, as long as each protocol has a socket.
+fn try_bind(addresses: &[SocketAddr], protocols: &[Protocol]) -> Result<Sockets> {
+    let mut sockets = Sockets::default();
+    for &protocol in protocols {
+        let mut bound = 0;
+        let mut first_failure = None;
+        for address in addresses {
+            let mut address = *address;
+            if let Some(port) = sockets.port {
+                address.set_port(port);
+            }
+            let error = match sockets.add(protocol, address) {
+                Ok(()) => {
+                    bound += 1;
+                    continue;
+                }
+                Err(error) => error,
+            };
+            match error.kind() {
+                ErrorKind::AddrInUse | ErrorKind::PermissionDenied => {
+                    return Err(error).context(format!("cannot listen on {protocol} {address}"));
+                }
+                // A name may have addresses that this machine does not have. Nobody misses them.
+                ErrorKind::AddrNotAvailable => {}
+                _ => sockets
+                    .skipped
+                    .push(format!("not listening on {protocol} {address}: {error}")),
+            }
+            if first_failure.is_none() {
+                first_failure = Some((address, error));
+            }
+        }
+        if bound == 0 {
+            let (address, error) = first_failure.context("the host has no address")?;
+            return Err(error).context(format!("cannot listen on {protocol} {address}"));
+        }
+    }
+    Ok(sockets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Protocol::{Tcp, Udp};
+
+    /// The names of what is bound for `addresses`, with the port as `P`, where it is the same for all.
+    #[track_caller]
+    fn check(addresses: &[&str], protocols: &[Protocol], expected: &[&str]) {
+        let parsed: Vec<_> = addresses.iter().map(|a| a.parse().unwrap()).collect();
+        let sockets = bind(&parsed, protocols).unwrap();
+        let port = sockets.port.unwrap().to_string();
+        let names = sockets.names().unwrap();
+        let names: Vec<_> = names.iter().map(|name| name.replace(&port, "P")).collect();
+        assert_eq!(names, expected);
+        assert_eq!(sockets.skipped, [""; 0]);
+    }
+
+    #[track_caller]
+    fn check_error(addresses: &[SocketAddr], expected: &str) {
+        let error = bind(addresses, &[Udp, Tcp]).err().unwrap();
+        assert!(format!("{error:#}").starts_with(expected), "{error:#}");
+    }
+
+    #[test]
+    fn every_address_and_one_port() {
+        check(
+            &["127.0.0.1:0"],
+            &[Udp, Tcp],
+            &["udp 127.0.0.1:P", "tcp 127.0.0.1:P"],
+        );
+        let addresses = ["127.0.0.1:0", "127.0.0.2:0"];
+        check(&addresses, &[Udp], &["udp 127.0.0.1:P", "udp 127.0.0.2:P"]);
+        check(&addresses, &[Tcp], &["tcp 127.0.0.1:P", "tcp 127.0.0.2:P"]);
+    }
+
+    #[test]
+    fn another_machines_address_is_skipped_in_silence() {
+        let both = ["udp 127.0.0.1:P", "tcp 127.0.0.1:P"];
+        check(&["192.0.2.1:0", "127.0.0.1:0"], &[Udp, Tcp], &both);
+        let only = "192.0.2.1:12000".parse().unwrap();
+        check_error(&[only], "cannot listen on udp 192.0.2.1:12000: ");
+    }
+
+    #[test]
+    fn a_port_in_use_is_fatal_even_if_another_address_remains() {
+        let kept = UdpSocket::bind("127.0.0.2:0").unwrap();
+        let taken = kept.local_addr().unwrap();
+        let first = SocketAddr::from(([127, 0, 0, 1], taken.port()));
+        check_error(&[first, taken], &format!("cannot listen on udp {taken}: "));
+    }
+}

@@ -1,0 +1,255 @@
+//! The client's side of TCP.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use super::error::{AskError, PipeError};
+use super::{Observed, pipe, set_options};
+use crate::Event;
+use crate::retry::{time_left, try_each_address};
+use crate::uppercase::LONGEST_GROWTH;
+
+/// How many bytes of an answer [`Client::ask`] reads at once. It is more than a terminal's longest line.
+const ANSWER_CHUNK: usize = 16 * 1024;
+
+/// A client with one connection, for lines and their answers or for a whole stream.
+#[derive(Debug)]
+pub struct Client {
+    addresses: Vec<SocketAddr>,
+    timeout: Duration,
+    /// `None` after an error of [`ask`](Self::ask). Then the next one connects again.
+    connection: Option<Connection>,
+}
+
+impl Client {
+    /// Connects to the first of `addresses` that accepts.
+    ///
+    /// Each address gets an equal share of the time that is left of `timeout`. Later, `timeout` is also the longest wait
+    /// for an answer.
+    ///
+    /// # Errors
+    ///
+    /// - [`ConnectionRefused`](ErrorKind::ConnectionRefused) if nothing is listening there.
+    /// - [`TimedOut`](ErrorKind::TimedOut) if there was no connection in time.
+    /// - Another error of the system.
+    pub fn connect(
+        addresses: &[SocketAddr],
+        timeout: Duration,
+        observer: impl Fn(Event),
+    ) -> io::Result<Self> {
+        let connection = Connection::open(addresses, timeout, &observer)?;
+        Ok(Self {
+            addresses: addresses.to_vec(),
+            timeout,
+            connection: Some(connection),
+        })
+    }
+
+    /// Sends `sentence`, which contains no newline, as a line. Returns the answer without its newline.
+    ///
+    /// If the connection ended before the first byte of the answer, it connects again and sends the line once more. That
+    /// happens when the server was restarted, when it has closed an idle connection, or when it answers once and closes,
+    /// as the textbook's does.
+    ///
+    /// `ask` writes first and reads then. With a line of megabytes the buffers of both sides would fill, and each side
+    /// would wait for the other. Use [`pipe`](Self::pipe) for such lines.
+    ///
+    /// # Errors
+    ///
+    /// [`AskError::Connect`] if it had to connect again and that failed, with the errors of [`connect`](Self::connect).
+    /// Otherwise [`AskError::Answer`], with one of these:
+    ///
+    /// - [`TimedOut`](ErrorKind::TimedOut) if the server took or sent nothing for the whole timeout.
+    /// - [`InvalidData`](ErrorKind::InvalidData) if the server sent more than an answer: something behind its newline, or
+    ///   more than three times the line.
+    /// - [`NotConnected`](ErrorKind::NotConnected) if the second connection ended before the answer, too.
+    /// - [`UnexpectedEof`](ErrorKind::UnexpectedEof) if a connection ended within the answer.
+    /// - Another error of the system.
+    pub fn ask(&mut self, sentence: &[u8], observer: impl Fn(Event)) -> Result<Vec<u8>, AskError> {
+        // One write sends both, the sentence and its newline.
+        let line = [sentence, b"\n"].concat();
+        // Taken: after an error it is not used again, since an answer that comes late would be taken for the next one.
+        if let Some(connection) = self.connection.take() {
+            match connection.exchange(&line, &observer) {
+                Ok(answer) => {
+                    self.connection = Some(connection);
+                    return Ok(answer);
+                }
+                Err(error) if error.kind() == ErrorKind::NotConnected => {
+                    tell!(observer, "the connection has ended: connecting again");
+                }
+                Err(error) => return Err(AskError::Answer(error)),
+            }
+        }
+        let connection = Connection::open(&self.addresses, self.timeout, &observer)
+            .map_err(AskError::Connect)?;
+        let answer = connection
+            .exchange(&line, &observer)
+            .map_err(AskError::Answer)?;
+        self.connection = Some(connection);
+        Ok(answer)
+    }
+
+    /// Sends all of `input`, and writes all answers to `output` as they arrive.
+    ///
+    /// Both directions run at once, so any amount of input flows, in constant memory. `output` is flushed after each
+    /// write. At the end of `input` the connection is half-closed, which tells the server that no more will come.
+    ///
+    /// `pipe` returns when everything is answered. It does not wait until the server closes the connection, if it can
+    /// know without. Upper case has exactly the newlines of its text. So:
+    ///
+    /// - If `input` ends with a newline, everything is answered when as many newlines have come back as were sent.
+    /// - If it does not, the answer to the last line must have begun, too, and only the server's end of the stream shows
+    ///   that it is complete.
+    ///
+    /// The timeout counts only while the network is waited for, not while `input` has nothing or `output` takes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`PipeError`] says whether input, output or network failed. Errors of the network are:
+    ///
+    /// - [`TimedOut`](ErrorKind::TimedOut) if the server took and sent nothing for the whole timeout.
+    /// - [`UnexpectedEof`](ErrorKind::UnexpectedEof) if the server ended the connection before everything was answered.
+    ///   If only the end of `input` is missing, `pipe` waits half a second for it.
+    /// - [`InvalidData`](ErrorKind::InvalidData) if the server sent more than it was asked: more newlines, or more than
+    ///   three times the bytes. What was read last is not written to `output` then.
+    /// - [`NotConnected`](ErrorKind::NotConnected) after an error of [`ask`](Self::ask).
+    /// - Another error of the system.
+    ///
+    /// After an error, a thread may still wait for `input`, because nothing can interrupt that. It ends when `input`
+    /// returns.
+    pub fn pipe(
+        self,
+        input: impl Read + Send + 'static,
+        output: impl Write,
+        observer: impl Fn(Event) + Clone + Send + 'static,
+    ) -> Result<(), PipeError> {
+        let Some(connection) = self.connection else {
+            return Err(PipeError::Network(ErrorKind::NotConnected.into()));
+        };
+        pipe::run(&connection, self.timeout, input, output, observer)
+    }
+
+    /// Closes the connection, after a last look at what has come.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidData`](ErrorKind::InvalidData) if the server has sent something since the last answer.
+    pub fn close(self) -> io::Result<()> {
+        match self.connection {
+            Some(connection) => connection.check_nothing_has_come(),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A client's side of a connection. It is closed when it is dropped.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) socket: TcpStream,
+    /// Kept here, because the socket cannot tell it after a reset.
+    pub(super) server: SocketAddr,
+}
+
+impl Connection {
+    /// See [`Client::connect`].
+    fn open(
+        addresses: &[SocketAddr],
+        timeout: Duration,
+        observer: &impl Fn(Event),
+    ) -> io::Result<Self> {
+        let deadline = Instant::now() + timeout;
+        try_each_address(addresses, deadline, |server, its_deadline| {
+            let socket = TcpStream::connect_timeout(&server, time_left(its_deadline))?;
+            let own_address = socket.local_addr()?;
+            // Where nothing is listening, the system may choose that very port for the client, and TCP then connects the
+            // socket to itself. The comparison is with the peer's address, since `server` may be 0.0.0.0.
+            if socket.peer_addr().is_ok_and(|peer| peer == own_address) {
+                return Err(ErrorKind::ConnectionRefused.into());
+            }
+            set_options(&socket, timeout)?;
+            tell!(
+                observer,
+                "connected from port {} to {server}",
+                own_address.port()
+            );
+            Ok(Self { socket, server })
+        })
+    }
+
+    /// Sends `line` and returns the answer without its newline. The error is `NotConnected` if the connection ended before
+    /// the first byte of the answer, in whatever way.
+    fn exchange(&self, line: &[u8], observer: &impl Fn(Event)) -> io::Result<Vec<u8>> {
+        let start = Instant::now();
+        let mut answer = Vec::new();
+        match self.send_and_receive(line, &mut answer, observer) {
+            Ok(()) => {
+                tell!(observer, "the answer took {:.1?}", start.elapsed());
+                Ok(answer)
+            }
+            Err(error) if answer.is_empty() && says_connection_ended(&error) => {
+                Err(ErrorKind::NotConnected.into())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends `line` and appends what comes to `answer`, up to the newline.
+    fn send_and_receive(
+        &self,
+        line: &[u8],
+        answer: &mut Vec<u8>,
+        observer: &impl Fn(Event),
+    ) -> io::Result<()> {
+        self.check_nothing_has_come()?;
+        let mut connection = &Observed {
+            socket: &self.socket,
+            peer: self.server,
+            observer,
+        };
+        connection.write_all(line)?;
+        let mut buffer = vec![0; ANSWER_CHUNK];
+        loop {
+            let size = connection.read(&mut buffer)?;
+            if size == 0 {
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
+            let newline = buffer[..size].iter().position(|&byte| byte == b'\n');
+            answer.extend_from_slice(&buffer[..newline.unwrap_or(size)]);
+            let is_too_long = answer.len() > LONGEST_GROWTH * line.len();
+            let has_more = newline.is_some_and(|at| at + 1 < size);
+            if is_too_long || has_more {
+                return Err(ErrorKind::InvalidData.into());
+            }
+            if newline.is_some() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Returns `InvalidData` if something has come that nobody has asked for.
+    fn check_nothing_has_come(&self) -> io::Result<()> {
+        // A look that neither waits nor takes anything away.
+        self.socket.set_nonblocking(true)?;
+        let look = self.socket.peek(&mut [0]);
+        self.socket.set_nonblocking(false)?;
+        match look {
+            Ok(1) => Err(ErrorKind::InvalidData.into()),
+            // Nothing has come, or the connection has ended. The next read or write will find that.
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Returns whether an error means that the other side has ended the connection.
+pub(super) fn says_connection_ended(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::BrokenPipe
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionReset
+            | ErrorKind::NotConnected
+            | ErrorKind::UnexpectedEof
+    )
+}

@@ -1,0 +1,51 @@
+//! The errors of a TCP client: which part of a call failed, and the system's error.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+
+/// What failed in [`Client::ask`](super::Client::ask).
+#[derive(Debug)]
+pub enum AskError {
+    /// The connection had ended, and connecting again failed.
+    Connect(io::Error),
+    /// The server gave no proper answer.
+    Answer(io::Error),
+}
+
+impl fmt::Display for AskError {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Connect(error) => write!(f, "cannot connect again: {error}"),
+            Self::Answer(error) => write!(f, "no proper answer: {error}"),
+        }
+    }
+}
+
+impl Error for AskError {}
+
+/// What failed in [`Client::pipe`](super::Client::pipe).
+#[derive(Debug)]
+pub enum PipeError {
+    /// The input could not be read. All that was sent before is answered.
+    Input(io::Error),
+    /// The output could not be written.
+    Output(io::Error),
+    /// The connection failed, or the server did not answer as it should.
+    Network(io::Error),
+    /// The system could not start the thread that sends.
+    Thread(io::Error),
+}
+
+impl fmt::Display for PipeError {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Input(error) => write!(f, "cannot read the input: {error}"),
+            Self::Output(error) => write!(f, "cannot write the output: {error}"),
+            Self::Network(error) => write!(f, "the connection failed: {error}"),
+            Self::Thread(error) => write!(f, "cannot start a thread: {error}"),
+        }
+    }
+}
+
+impl Error for PipeError {}

@@ -1,0 +1,283 @@
+//! The client's side of UDP.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::BUFFER_SIZE;
+use crate::retry::{call_socket, retry_interrupted, time_left, try_each_address};
+use crate::{Bytes, Event};
+
+/// The first wait for an answer before any round trip has been timed. It is also TCP's (RFC 6298).
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+
+/// The longest wait for an answer before the sentence is sent again.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// The shortest wait for an answer. With a shorter one, a busy server would often be asked twice.
+const SHORTEST_WAIT: Duration = Duration::from_millis(200);
+
+/// The pause after a failed receive. Without it, a receive that always fails would keep a processor busy.
+const RECEIVE_PAUSE: Duration = Duration::from_millis(5);
+
+/// How many used sockets a client keeps open. An answer is hardly ever later than 64 sentences, and a process may usually
+/// have at least 256 descriptors.
+const KEPT_SOCKETS: usize = 64;
+
+/// A client that asks one sentence at a time, and sends it again when no answer comes.
+///
+/// Each sentence has a connected socket of its own. Its port is none that the last 64 sockets had, and not the server's
+/// port, to which [`serve`](super::serve) would not answer. So a stranger's datagram is never an answer, a closed port is reported at
+/// once, and an answer that comes late or twice never reaches a later sentence.
+#[derive(Debug)]
+pub struct Client {
+    addresses: Vec<SocketAddr>,
+    timeout: Duration,
+    /// The address that answered the last sentence.
+    last_answered: Option<SocketAddr>,
+    /// How long to wait for the next answer before the sentence is sent again.
+    first_wait: Duration,
+    /// The sockets of the last sentences, the oldest in front. While a socket is open, no other gets its port.
+    used_sockets: VecDeque<UdpSocket>,
+    /// Where answers are received.
+    buffer: Vec<u8>,
+}
+
+impl Client {
+    /// Returns a client of the server at `addresses` that waits at most `timeout` for an answer.
+    pub fn new(addresses: &[SocketAddr], timeout: Duration) -> Self {
+        Self {
+            addresses: addresses.to_vec(),
+            timeout,
+            last_answered: None,
+            first_wait: FIRST_WAIT,
+            used_sockets: VecDeque::new(),
+            buffer: vec![0; BUFFER_SIZE],
+        }
+    }
+
+    /// Sends `sentence` and returns the answer. [`is_cut`] tells whether the answer has lost its end.
+    ///
+    /// - If no answer comes, it sends again. The first wait is 1 s. After an answer has been timed, it is three times that
+    ///   round trip, but at least 200 ms. Each further wait is twice as long as the one before, up to 1 s.
+    /// - The address that answered the last sentence is asked alone. If nobody is there any more, or if there was no
+    ///   answer yet, all addresses are asked in turn. Each gets an equal share of the time that is left.
+    /// - An empty answer to a sentence that is not empty is ignored. Some load balancers send it for a server that is
+    ///   down.
+    ///
+    /// `observer` is told of each try and of the answer.
+    ///
+    /// # Errors
+    ///
+    /// - [`ConnectionRefused`](ErrorKind::ConnectionRefused) if nothing is listening there. Windows says
+    ///   [`ConnectionReset`](ErrorKind::ConnectionReset).
+    /// - [`TimedOut`](ErrorKind::TimedOut) if no answer came in time.
+    /// - Another error of the system. If a send or a receive fails, that is treated as one lost datagram, and the error is
+    ///   returned only if no answer comes in time.
+    pub fn ask(&mut self, sentence: &[u8], observer: impl Fn(Event)) -> io::Result<&[u8]> {
+        let deadline = Instant::now() + self.timeout;
+        let size = self.ask_any_address(sentence, deadline, &observer)?;
+        Ok(&self.buffer[..size])
+    }
+
+    /// Asks at the address that answered last, or at all addresses. Returns the size of the answer in `buffer`.
+    fn ask_any_address(
+        &mut self,
+        sentence: &[u8],
+        deadline: Instant,
+        observer: &impl Fn(Event),
+    ) -> io::Result<usize> {
+        // Taken: if it fails now, the next sentence asks at all addresses.
+        if let Some(address) = self.last_answered.take() {
+            match self.ask_address(address, sentence, deadline, observer) {
+                // There is time left. The server may have moved to another of its addresses.
+                Err(error) if error.kind() != ErrorKind::TimedOut => {}
+                result => return result,
+            }
+        }
+        // A copy, because `ask_address` changes other parts of `self`.
+        let addresses = self.addresses.clone();
+        try_each_address(&addresses, deadline, |address, its_deadline| {
+            self.ask_address(address, sentence, its_deadline, observer)
+        })
+    }
+
+    /// Asks at one address, from a new socket. Returns the size of the answer in `buffer`.
+    fn ask_address(
+        &mut self,
+        address: SocketAddr,
+        sentence: &[u8],
+        deadline: Instant,
+        observer: &impl Fn(Event),
+    ) -> io::Result<usize> {
+        let socket = open_socket(address)?;
+        if self.used_sockets.len() == KEPT_SOCKETS {
+            self.used_sockets.pop_front();
+        }
+        let result = self.exchange(&socket, sentence, deadline, observer);
+        self.used_sockets.push_back(socket);
+        if result.is_ok() {
+            self.last_answered = Some(address);
+        }
+        result
+    }
+
+    /// Sends `sentence` again and again until the answer comes or `deadline` is over.
+    fn exchange(
+        &mut self,
+        socket: &UdpSocket,
+        sentence: &[u8],
+        deadline: Instant,
+        observer: &impl Fn(Event),
+    ) -> io::Result<usize> {
+        let port = socket.local_addr()?.port();
+        let server = socket.peer_addr()?;
+        let start = Instant::now();
+        let mut lost = LostDatagrams { last_error: None };
+        let mut wait = self.first_wait;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let next_try = deadline.min(Instant::now() + wait);
+            match retry_interrupted(|| socket.send(sentence)) {
+                Ok(_) => tell!(
+                    observer,
+                    "sent {} from port {port} to {server}, try {tries}",
+                    Bytes(sentence.len())
+                ),
+                Err(error) => lost.add(error)?,
+            }
+            let answer = receive_answer(socket, sentence, next_try, &mut self.buffer, &mut lost)?;
+            if let Some(size) = answer {
+                let time = start.elapsed();
+                tell!(
+                    observer,
+                    "received {} from {server} after {time:.1?}",
+                    Bytes(size)
+                );
+                // After several tries nobody knows which of them was answered (Karn's algorithm, RFC 6298).
+                if tries == 1 {
+                    self.first_wait = (3 * time).clamp(SHORTEST_WAIT, LONGEST_WAIT);
+                }
+                return Ok(size);
+            }
+            if Instant::now() >= deadline {
+                return Err(lost.into_error());
+            }
+            wait = LONGEST_WAIT.min(2 * wait);
+        }
+    }
+}
+
+/// Returns a new socket that is connected to `server`. Its port is free, and not the port of the server.
+///
+/// To connect a UDP socket sends nothing. From then on, the system discards what others send to the socket, and reports
+/// when the port of the server is closed.
+fn open_socket(server: SocketAddr) -> io::Result<UdpSocket> {
+    let any_address = if server.is_ipv4() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED)
+    } else {
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+    };
+    let mut socket = UdpSocket::bind((any_address, 0))?;
+    if socket.local_addr()?.port() == server.port() {
+        // The second socket is bound while the first still has the port, so it gets another one.
+        let second = UdpSocket::bind((any_address, 0))?;
+        socket = second;
+    }
+    socket.connect(server)?;
+    Ok(socket)
+}
+
+/// Waits until `end` for the answer to `sentence`. Returns its size in `buffer`, or `None` if it has not come.
+fn receive_answer(
+    socket: &UdpSocket,
+    sentence: &[u8],
+    end: Instant,
+    buffer: &mut [u8],
+    lost: &mut LostDatagrams,
+) -> io::Result<Option<usize>> {
+    let server = socket.peer_addr()?;
+    loop {
+        let is_last_look = Instant::now() >= end;
+        socket.set_read_timeout(Some(time_left(end)))?;
+        match call_socket(|| socket.recv_from(buffer)) {
+            Ok((size, source)) => {
+                // A stranger's datagram can only have come in the moment between bind and connect.
+                let is_answer = source == server && (size > 0 || sentence.is_empty());
+                if is_answer {
+                    return Ok(Some(size));
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::TimedOut => {}
+            Err(error) => {
+                lost.add(error)?;
+                thread::sleep(RECEIVE_PAUSE);
+            }
+        }
+        // It looks once more after the end: the answer may have come while the process was stopped (Ctrl-Z).
+        if is_last_look {
+            return Ok(None);
+        }
+    }
+}
+
+/// What is known of the datagrams that have been lost.
+struct LostDatagrams {
+    last_error: Option<io::Error>,
+}
+
+impl LostDatagrams {
+    /// Adds a failed send or receive. Returns the error if it says that nobody is there, so that trying on is useless.
+    fn add(&mut self, error: io::Error) -> io::Result<()> {
+        match error.kind() {
+            ErrorKind::ConnectionRefused
+            | ErrorKind::ConnectionReset
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkUnreachable => Err(error),
+            _ => {
+                self.last_error = Some(error);
+                Ok(())
+            }
+        }
+    }
+
+    /// Returns why no answer has come.
+    fn into_error(self) -> io::Error {
+        self.last_error
+            .unwrap_or_else(|| ErrorKind::TimedOut.into())
+    }
+}
+
+/// Returns whether `answer` has lost its end on the way: whether it is shorter than any upper case of `sentence` can be.
+///
+/// A server or a load balancer with a short buffer cuts answers. The shortest upper case takes each character as it is or
+/// as its upper case, whichever is shorter, because a server may know only ASCII or an older Unicode. If as many bytes
+/// were cut as other characters have grown, the cut is not found.
+///
+/// # Examples
+///
+/// ```
+/// use uppercase_echo::udp::is_cut;
+///
+/// assert!(is_cut(b"hello", b"HEL"));
+/// // The `ı` without a dot has two bytes, its upper case `I` has one.
+/// assert!(!is_cut("kıl".as_bytes(), b"KIL"));
+/// ```
+pub fn is_cut(sentence: &[u8], answer: &[u8]) -> bool {
+    if answer.len() >= sentence.len() {
+        return false;
+    }
+    let mut shortest = 0;
+    for chunk in sentence.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            let upper: usize = character.to_uppercase().map(char::len_utf8).sum();
+            shortest += upper.min(character.len_utf8());
+        }
+        // Bytes that are not UTF-8 stay as they are.
+        shortest += chunk.invalid().len();
+    }
+    answer.len() < shortest
+}
