@@ -1,7 +1,10 @@
 //! What is done again after a failure, and for how long.
 
 use std::io;
-use std::io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, TimedOut, WouldBlock};
+use std::io::ErrorKind::{
+    AddrNotAvailable, ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable,
+    Interrupted, NetworkUnreachable, TimedOut, WouldBlock,
+};
 use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -70,26 +73,52 @@ pub(crate) fn retry_with_backoff<T>(
 /// Calls `attempt` for one address after the other until it succeeds, and returns its success.
 ///
 /// Each address gets an equal share of the time that is left before `deadline`: `attempt` is given the address and its
-/// own deadline. If all fail, the error of the first address is returned, because the system lists first what it can
-/// reach. But a timeout is returned rather than any other error: somebody may be there and be slow.
+/// own deadline. If all fail, the error that says most is returned:
+///
+/// 1. a timeout, since somebody may be there and be slow;
+/// 2. an error of this machine, such as "too many open files";
+/// 3. an error which says that nobody is there.
+///
+/// Of several such errors it is the first, because the system puts the addresses in front that it can reach.
 pub(crate) fn try_each_address<T>(
     addresses: &[SocketAddr],
     deadline: Instant,
     mut attempt: impl FnMut(SocketAddr, Instant) -> io::Result<T>,
 ) -> io::Result<T> {
-    let mut failure = None;
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "there is no address");
+    let mut failure_says = 0;
     let mut addresses_left = addresses.len() as u32;
     for &address in addresses {
         let now = Instant::now();
         let share = deadline.saturating_duration_since(now) / addresses_left;
         addresses_left -= 1;
-        match attempt(address, now + share) {
+        let error = match attempt(address, now + share) {
             Ok(value) => return Ok(value),
-            Err(error) if failure.is_none() || error.kind() == TimedOut => failure = Some(error),
-            Err(_) => {}
+            Err(error) => error,
+        };
+        let error_says = match error.kind() {
+            TimedOut => 3,
+            _ if !says_nobody_is_there(&error) => 2,
+            _ => 1,
+        };
+        if error_says > failure_says {
+            failure = error;
+            failure_says = error_says;
         }
     }
-    Err(failure.unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "there is no address")))
+    Err(failure)
+}
+
+/// Returns whether an error means that there is no server at an address, so that a second try is useless.
+pub(crate) fn says_nobody_is_there(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        AddrNotAvailable
+            | ConnectionRefused
+            | ConnectionReset
+            | HostUnreachable
+            | NetworkUnreachable
+    )
 }
 
 /// Returns the time that is left before `deadline`, as a timeout for a socket: at least 1 ms.

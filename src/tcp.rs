@@ -92,6 +92,7 @@ mod client;
 mod count;
 mod error;
 mod pipe;
+mod sending;
 
 pub use client::Client;
 pub use error::{AskError, PipeError};
@@ -112,13 +113,17 @@ const STACK_SIZE: usize = 128 * 1024;
 ///
 /// # Errors
 ///
-/// An error of the system if it cannot start all threads. Then nobody is served.
+/// An error of the system if it cannot start all threads, and [`InvalidInput`](ErrorKind::InvalidInput) if `idle` is zero.
+/// Then nobody is served.
 pub fn serve(
     listener: TcpListener,
     connections: NonZero<usize>,
     idle: Duration,
     observer: impl Fn(Event) + Send + Sync + 'static,
 ) -> io::Result<()> {
+    if idle.is_zero() {
+        return Err(ErrorKind::InvalidInput.into());
+    }
     let server = Arc::new(Server {
         listener,
         idle,

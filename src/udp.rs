@@ -69,6 +69,7 @@
 //!   slow link to one peer, delay everybody by seconds. Serve on localhost or behind a firewall.
 //! - A router that translates addresses (NAT) keeps an entry for each socket, so for each sentence.
 //! - The ports of 64 sentences are kept from use. An answer that is later than that may meet its port again.
+//! - A client holds up to 68 descriptors, 64 of them for the sockets of the last sentences.
 //! - macOS sends no datagram over 9,216 bytes unless it is told to (`sysctl net.inet.udp.maxdgram`).
 
 use std::io::{self, ErrorKind};
@@ -77,7 +78,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use crate::retry::{retry_interrupted, retry_with_backoff};
-use crate::uppercase::{Input, LONGEST_GROWTH, append_uppercase, fast};
+use crate::uppercase::{append_uppercase, output_buffer};
 use crate::{Bytes, Event};
 
 mod client;
@@ -109,13 +110,12 @@ const FIRST_CLIENT_PORT: u16 = 1024;
 /// An error of the system if it cannot say the port of `socket`, or cannot start the thread.
 pub fn serve(socket: UdpSocket, observer: impl Fn(Event) + Send + 'static) -> io::Result<()> {
     // All memory is allocated here, so that a server that has started does not fail for want of it.
-    fast::build_table();
     let mut server = Server {
         own_port: socket.local_addr()?.port(),
         socket,
         observer,
         datagram: vec![0; BUFFER_SIZE],
-        answer: Vec::with_capacity(LONGEST_GROWTH * BUFFER_SIZE + fast::SPARE),
+        answer: output_buffer(BUFFER_SIZE),
     };
     let (started, has_started) = mpsc::channel();
     // `thread::spawn` would panic if the thread cannot be started.
@@ -150,7 +150,7 @@ impl<O: Fn(Event)> Server<O> {
             return;
         }
         self.answer.clear();
-        append_uppercase(&self.datagram[..size], Input::Complete, &mut self.answer);
+        append_uppercase(&self.datagram[..size], &mut self.answer);
         match retry_interrupted(|| self.socket.send_to(&self.answer, client)) {
             Ok(sent) => tell!(observer, "sent {} to {client}", Bytes(sent)),
             // A firewall on this machine does that: its operator should know.

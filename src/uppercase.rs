@@ -35,7 +35,7 @@ const CHUNK: usize = 64 * 1024;
 /// ```
 pub fn uppercase(bytes: &[u8]) -> Vec<u8> {
     let mut output = Vec::with_capacity(bytes.len() + fast::SPARE);
-    append_uppercase(bytes, Input::Complete, &mut output);
+    append_uppercase(bytes, &mut output);
     output
 }
 
@@ -43,7 +43,7 @@ pub fn uppercase(bytes: &[u8]) -> Vec<u8> {
 ///
 /// What one read brings is converted and written before the next read. Only a character that a read has cut waits for
 /// its end: at most three bytes. So the output does not depend on how the reads cut the input. At the end of `reader`,
-/// an unfinished character is written as it is.
+/// an unfinished character is written as it is, and `writer` is flushed.
 ///
 /// # Errors
 ///
@@ -74,47 +74,48 @@ impl Copier {
     pub(crate) fn new() -> Self {
         Self {
             buffer: vec![0; CHUNK],
-            upper_case: Vec::with_capacity(LONGEST_GROWTH * CHUNK + fast::SPARE),
+            upper_case: output_buffer(CHUNK),
         }
     }
 
     /// See [`copy`].
     pub(crate) fn copy(&mut self, mut reader: impl Read, mut writer: impl Write) -> io::Result<()> {
-        // Bytes at the beginning of `input` that the last round has left: an unfinished character.
+        // How many bytes at the front of `buffer` are the beginning of a character that a read has cut.
         let mut held_back = 0;
         loop {
             let read = retry_interrupted(|| reader.read(&mut self.buffer[held_back..]))?;
-            let filled = held_back + read;
-            let input = if read == 0 {
-                Input::Complete
-            } else {
-                Input::MayContinue
-            };
-            self.upper_case.clear();
-            let converted = append_uppercase(&self.buffer[..filled], input, &mut self.upper_case);
-            writer.write_all(&self.upper_case)?;
             if read == 0 {
-                return Ok(());
+                writer.write_all(&self.buffer[..held_back])?;
+                return writer.flush();
             }
-            // The unfinished character goes to the front, and the next read continues it.
+            let filled = held_back + read;
+            self.upper_case.clear();
+            let converted = append_finished(&self.buffer[..filled], &mut self.upper_case);
+            writer.write_all(&self.upper_case)?;
+            // The next read continues the cut character at the front.
             self.buffer.copy_within(converted..filled, 0);
             held_back = filled - converted;
         }
     }
 }
 
-/// Whether the bytes at hand are all there are.
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Input {
-    /// They are. An unfinished character at their end stays unfinished.
-    Complete,
-    /// They are the beginning of a stream. What follows may finish an unfinished character.
-    MayContinue,
+/// Returns an empty buffer in which the upper case of `size` bytes fits, so that it never has to grow.
+///
+/// This also makes everything else that the conversion needs, so that nothing has to be allocated later.
+pub(crate) fn output_buffer(size: usize) -> Vec<u8> {
+    fast::build_table();
+    Vec::with_capacity(LONGEST_GROWTH * size + fast::SPARE)
 }
 
-/// Appends the upper case of `bytes` to `output`, and returns how many of `bytes` it has converted: all, except for an
-/// unfinished character at their end if the input may continue.
-pub(crate) fn append_uppercase(bytes: &[u8], input: Input, output: &mut Vec<u8>) -> usize {
+/// Appends the upper case of `bytes` to `output`. An unfinished character at the end is not UTF-8, and stays as it is.
+pub(crate) fn append_uppercase(bytes: &[u8], output: &mut Vec<u8>) {
+    let converted = append_finished(bytes, output);
+    output.extend_from_slice(&bytes[converted..]);
+}
+
+/// Appends the upper case of `bytes` to `output`, except for an unfinished character at their end, which what follows may
+/// finish. Returns how many of `bytes` it has converted.
+fn append_finished(bytes: &[u8], output: &mut Vec<u8>) -> usize {
     let mut done = 0;
     loop {
         done += fast::leading(&bytes[done..], output);
@@ -130,7 +131,7 @@ pub(crate) fn append_uppercase(bytes: &[u8], input: Input, output: &mut Vec<u8>)
                 output.extend_from_slice(upper.encode_utf8(&mut [0; 4]).as_bytes());
             }
             done += character.len_utf8();
-        } else if input == Input::MayContinue && is_unfinished(rest) {
+        } else if is_unfinished(rest) {
             return done;
         } else {
             output.extend_from_slice(chunk.invalid());

@@ -329,7 +329,7 @@ fn of_several_addresses_the_most_telling_failure_is_reported() {
     // No socket may be connected to the broadcast address: that fails at once, and nothing is sent.
     let unreachable = SocketAddr::from(([255, 255, 255, 255], 9));
     for (addresses, expected) in [
-        (vec![closed, unreachable], ErrorKind::ConnectionRefused),
+        (vec![closed, unreachable], ErrorKind::PermissionDenied),
         (vec![closed, silent], ErrorKind::TimedOut),
         (vec![silent, closed], ErrorKind::TimedOut),
     ] {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 use std::{error, fmt};
 
-use anyhow::{Context, Error, Result, bail, ensure};
+use anyhow::{Context, Error, Result, bail};
 use clap::{ArgGroup, Parser};
 use uppercase_echo::tcp::{AskError, PipeError};
 use uppercase_echo::{DEFAULT_PORT, Event, tcp, udp, uppercase};
@@ -26,8 +26,6 @@ Examples:
   echo hello | client -u -w 0.5           Give up after half a second
 
 Exit status: 0 if every line was answered, 1 on failure, 2 for bad usage.";
-
-const TOO_LONG: &str = "longer than 65507 bytes, the most a UDP datagram carries; use --tcp";
 
 // The comments of the fields are the text that `--help` prints.
 /// Upper-case echo client: sends each line of stdin and prints the answers
@@ -85,11 +83,12 @@ fn run(args: Args) -> Result<ExitCode> {
             common::note(format_args!("{event}"));
         }
     };
+    let is_terminal = io::stdin().is_terminal();
     match server.protocol {
-        Protocol::Udp => ask_over_udp(&server, &addresses, observer),
-        // At a terminal, each line's answer is printed before the next line is asked for. Otherwise nobody waits for that,
-        // and lines and answers flow at the same time.
-        Protocol::Tcp if io::stdin().is_terminal() => ask_over_tcp(&server, &addresses, observer),
+        Protocol::Udp => ask_over_udp(&server, &addresses, is_terminal, observer),
+        // At a terminal, the user waits for the answer before typing the next line. In a pipe nobody waits: lines and answers
+        // flow at the same time.
+        Protocol::Tcp if is_terminal => ask_over_tcp(&server, &addresses, observer),
         Protocol::Tcp => pipe_over_tcp(&server, &addresses, observer),
     }
 }
@@ -97,29 +96,56 @@ fn run(args: Args) -> Result<ExitCode> {
 fn ask_over_udp(
     server: &Server,
     addresses: &[SocketAddr],
+    is_terminal: bool,
     observer: impl Fn(Event) + Copy,
 ) -> Result<ExitCode> {
     let mut client = udp::Client::new(addresses, server.timeout);
-    ask_lines(server, |number, sentence| {
-        let fits = |size| size <= udp::MAX_DATAGRAM;
-        ensure!(fits(sentence.len()), "line {number} is {TOO_LONG}");
-        // Only a long sentence is worth the work: upper case has at most three times the bytes.
-        let upper_case_fits = fits(3 * sentence.len()) || fits(uppercase(sentence).len());
-        ensure!(
-            upper_case_fits,
-            "the upper case of line {number} is {TOO_LONG}"
-        );
-
-        let answer = client
-            .ask(sentence, observer)
-            .map_err(|error| server.explain(error))?;
-        if udp::is_cut(sentence, answer) {
-            let size = answer.len();
-            let unit = if size == 1 { "byte" } else { "bytes" };
-            bail!("the answer to line {number} was cut to {size} {unit}; use --tcp");
+    let mut exit_code = ExitCode::SUCCESS;
+    ask_lines(is_terminal, |number, sentence| {
+        let answer = ask_datagram(server, &mut client, number, sentence, observer);
+        match answer {
+            // The user sees the error, and may type another line: no connection is lost.
+            Err(error) if is_terminal => {
+                exit_code = common::fail(&error);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+            Ok(answer) => Ok(Some(answer)),
         }
-        Ok(answer.to_vec())
-    })
+    })?;
+    Ok(exit_code)
+}
+
+/// Sends one line's sentence as a datagram and returns the answer.
+fn ask_datagram(
+    server: &Server,
+    client: &mut udp::Client,
+    number: u64,
+    sentence: &[u8],
+    observer: impl Fn(Event),
+) -> Result<Vec<u8>> {
+    const MOST: usize = udp::MAX_DATAGRAM;
+    if sentence.len() > MOST {
+        bail!(
+            "line {number} is longer than {MOST} bytes, the most a UDP datagram carries; use --tcp"
+        );
+    }
+    // Upper case has at most three times the bytes. So a shorter sentence need not be converted here.
+    if 3 * sentence.len() > MOST && uppercase(sentence).len() > MOST {
+        bail!(
+            "the upper case of line {number} is longer than {MOST} bytes, \
+             the most a UDP datagram carries; use --tcp"
+        );
+    }
+    let answer = client
+        .ask(sentence, observer)
+        .map_err(|error| server.explain(error))?;
+    if udp::is_cut(sentence, &answer) {
+        let size = answer.len();
+        let unit = if size == 1 { "byte" } else { "bytes" };
+        bail!("the answer to line {number} was cut to {size} {unit}; use --tcp");
+    }
+    Ok(answer)
 }
 
 fn ask_over_tcp(
@@ -129,14 +155,15 @@ fn ask_over_tcp(
 ) -> Result<ExitCode> {
     let mut client = tcp::Client::connect(addresses, server.timeout, observer)
         .map_err(|error| server.explain_connect(error))?;
-    let exit_code = ask_lines(server, |_number, sentence| {
-        client.ask(sentence, observer).map_err(|error| match error {
-            AskError::Connect(error) => server.explain_connect(error),
-            AskError::Answer(error) => server.explain(error),
-        })
+    ask_lines(true, |_number, sentence| {
+        match client.ask(sentence, observer) {
+            Ok(answer) => Ok(Some(answer)),
+            Err(AskError::Connect(error)) => Err(server.explain_connect(error)),
+            Err(AskError::Answer(error)) => Err(server.explain(error)),
+        }
     })?;
     client.close().map_err(|error| server.explain(error))?;
-    Ok(exit_code)
+    Ok(ExitCode::SUCCESS)
 }
 
 fn pipe_over_tcp(
@@ -156,13 +183,11 @@ fn pipe_over_tcp(
 }
 
 /// Reads one line after the other, and prints its answer before it reads the next. `ask` is given the number of the line
-/// and its sentence, which is the line without its end, and returns the answer.
+/// and its sentence, which is the line without its end. It returns the answer, or `None` if there is nothing to print.
 fn ask_lines(
-    server: &Server,
-    mut ask: impl FnMut(u64, &[u8]) -> Result<Vec<u8>>,
-) -> Result<ExitCode> {
-    let is_terminal = io::stdin().is_terminal();
-    let mut exit_code = ExitCode::SUCCESS;
+    is_terminal: bool,
+    mut ask: impl FnMut(u64, &[u8]) -> Result<Option<Vec<u8>>>,
+) -> Result<()> {
     let mut line = Vec::new();
     for number in 1.. {
         if is_terminal {
@@ -173,30 +198,28 @@ fn ask_lines(
             break;
         }
         let (sentence, line_end) = split_line_end(&line);
-        match ask(number, sentence) {
-            Ok(mut answer) => {
-                answer.extend_from_slice(line_end);
-                print(&answer)?;
-            }
-            // The user sees the error and may try another line. Over UDP, no connection has been lost.
-            Err(error) if is_terminal && server.protocol == Protocol::Udp => {
-                exit_code = common::fail(&error);
-            }
-            Err(error) => return Err(error),
+        if let Some(mut answer) = ask(number, sentence)? {
+            answer.extend_from_slice(line_end);
+            print(&answer)?;
+        }
+        // Only the last line has no end.
+        if line_end.is_empty() {
+            break;
         }
     }
     if is_terminal {
         // Ends the line of the last prompt, so that the shell's prompt gets its own.
         common::note(format_args!(""));
     }
-    Ok(exit_code)
+    Ok(())
 }
 
 /// Reads a line with its end into `line`. It is empty when stdin has ended.
 fn read_line(line: &mut Vec<u8>, is_terminal: bool) -> Result<()> {
     line.clear();
-    // A line that is too long for a datagram is not read to its end, which may never come: one byte more than fits, and a
-    // line end of two, are enough. At a terminal it is, because what is left would be taken for the next line.
+    // In a pipe, a line that is too long for a datagram ends the program. It need not be read to its end, which may never
+    // come: one byte more than fits, and two for the line end, are enough. At a terminal, the rest would be taken for the
+    // next line.
     let most = if is_terminal {
         u64::MAX
     } else {

@@ -1,7 +1,7 @@
 //! `server`: upper-cases every UDP datagram and TCP byte stream that reaches it, and sends the result back.
 
 use std::io::{self, Write};
-use std::net::{TcpListener, UdpSocket};
+use std::net::TcpListener;
 use std::num::NonZero;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
@@ -81,7 +81,6 @@ fn start(args: &Args) -> Result<()> {
     for skipped in &sockets.skipped {
         common::note(format_args!("note: {skipped}"));
     }
-    let names = sockets.names()?;
 
     let reporter = Arc::new(Reporter {
         verbose: args.verbose,
@@ -89,23 +88,29 @@ fn start(args: &Args) -> Result<()> {
     });
     // TCP comes first, because it needs many threads. If they cannot be started, the server ends, and it should not have
     // answered any datagram before.
-    for listener in sockets.tcp {
-        serve_tcp(listener, args, &reporter)?;
+    for (name, listener) in sockets.tcp {
+        serve_tcp(&name, listener, args, &reporter)?;
     }
-    for socket in sockets.udp {
-        serve_udp(socket, &reporter)?;
+    for (name, socket) in sockets.udp {
+        let observer = observer(name.clone(), Arc::clone(&reporter));
+        udp::serve(socket, observer)
+            .with_context(|| format!("cannot start a thread for {name}"))?;
     }
 
-    for name in names {
+    for name in sockets.names {
         // Nobody has to read stdout. The server serves all the same.
         let _ = writeln!(io::stdout(), "The server is ready to receive on {name}");
     }
     Ok(())
 }
 
-fn serve_tcp(listener: TcpListener, args: &Args, reporter: &Arc<Reporter>) -> Result<()> {
-    let name = format!("tcp {}", listener.local_addr()?);
-    let observer = observer(name.clone(), Arc::clone(reporter));
+fn serve_tcp(
+    name: &str,
+    listener: TcpListener,
+    args: &Args,
+    reporter: &Arc<Reporter>,
+) -> Result<()> {
+    let observer = observer(name.to_owned(), Arc::clone(reporter));
     let connections = usize::from(args.max_connections);
     let threads = NonZero::new(connections).context("--max-connections must be at least 1")?;
     tcp::serve(listener, threads, args.idle_timeout, observer).map_err(|error| {
@@ -117,12 +122,6 @@ fn serve_tcp(listener: TcpListener, args: &Args, reporter: &Arc<Reporter>) -> Re
             )
         }
     })
-}
-
-fn serve_udp(socket: UdpSocket, reporter: &Arc<Reporter>) -> Result<()> {
-    let name = format!("udp {}", socket.local_addr()?);
-    let observer = observer(name.clone(), Arc::clone(reporter));
-    udp::serve(socket, observer).with_context(|| format!("cannot start a thread for {name}"))
 }
 
 /// Returns what reports the events of one socket.
@@ -137,7 +136,7 @@ const TROUBLE_IS_OVER_AFTER: Duration = Duration::from_secs(2);
 /// Writes events of all sockets to stderr: every step if `verbose`, and trouble when it begins.
 struct Reporter {
     verbose: bool,
-    /// When any socket last reported trouble.
+    /// When a socket last reported trouble. Trouble of another socket at the same time is not reported as well.
     last_trouble: Mutex<Option<Instant>>,
 }
 

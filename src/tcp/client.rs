@@ -63,24 +63,21 @@ impl Client {
     /// - [`TimedOut`](ErrorKind::TimedOut) if the server took or sent nothing for the whole timeout.
     /// - [`InvalidData`](ErrorKind::InvalidData) if the server sent more than an answer: something behind its newline, or
     ///   more than three times the line.
-    /// - [`NotConnected`](ErrorKind::NotConnected) if the second connection ended before the answer, too.
-    /// - [`UnexpectedEof`](ErrorKind::UnexpectedEof) if a connection ended within the answer.
+    /// - [`UnexpectedEof`](ErrorKind::UnexpectedEof) if a connection ended within the answer, or the second one before it.
     /// - Another error of the system.
     pub fn ask(&mut self, sentence: &[u8], observer: impl Fn(Event)) -> Result<Vec<u8>, AskError> {
         // One write sends both, the sentence and its newline.
         let line = [sentence, b"\n"].concat();
         // Taken: after an error it is not used again, since an answer that comes late would be taken for the next one.
         if let Some(connection) = self.connection.take() {
-            match connection.exchange(&line, &observer) {
-                Ok(answer) => {
-                    self.connection = Some(connection);
-                    return Ok(answer);
-                }
-                Err(error) if error.kind() == ErrorKind::NotConnected => {
-                    tell!(observer, "the connection has ended: connecting again");
-                }
-                Err(error) => return Err(AskError::Answer(error)),
+            if let Some(answer) = connection
+                .exchange(&line, &observer)
+                .map_err(AskError::Answer)?
+            {
+                self.connection = Some(connection);
+                return Ok(answer);
             }
+            tell!(observer, "the connection has ended: connecting again");
         }
         let connection = Connection::open(&self.addresses, self.timeout, &observer)
             .map_err(AskError::Connect)?;
@@ -88,7 +85,7 @@ impl Client {
             .exchange(&line, &observer)
             .map_err(AskError::Answer)?;
         self.connection = Some(connection);
-        Ok(answer)
+        answer.ok_or(AskError::Answer(ErrorKind::UnexpectedEof.into()))
     }
 
     /// Sends all of `input`, and writes all answers to `output` as they arrive.
@@ -104,6 +101,7 @@ impl Client {
     ///   that it is complete.
     ///
     /// The timeout counts only while the network is waited for, not while `input` has nothing or `output` takes nothing.
+    /// So a server that does not answer is not given up as long as `input` may bring more.
     ///
     /// # Errors
     ///
@@ -178,20 +176,19 @@ impl Connection {
         })
     }
 
-    /// Sends `line` and returns the answer without its newline. The error is `NotConnected` if the connection ended before
-    /// the first byte of the answer, in whatever way.
-    fn exchange(&self, line: &[u8], observer: &impl Fn(Event)) -> io::Result<Vec<u8>> {
+    /// Sends `line` and returns the answer without its newline, or `None` if the connection has ended before the first byte
+    /// of the answer.
+    fn exchange(&self, line: &[u8], observer: &impl Fn(Event)) -> io::Result<Option<Vec<u8>>> {
         let start = Instant::now();
         let mut answer = Vec::new();
         match self.send_and_receive(line, &mut answer, observer) {
             Ok(()) => {
                 tell!(observer, "the answer took {:.1?}", start.elapsed());
-                Ok(answer)
+                Ok(Some(answer))
             }
-            Err(error) if answer.is_empty() && says_connection_ended(&error) => {
-                Err(ErrorKind::NotConnected.into())
-            }
-            Err(error) => Err(error),
+            Err(error) if !says_connection_ended(&error) => Err(error),
+            Err(_) if answer.is_empty() => Ok(None),
+            Err(_) => Err(ErrorKind::UnexpectedEof.into()),
         }
     }
 

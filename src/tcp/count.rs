@@ -2,8 +2,11 @@
 
 use crate::uppercase::LONGEST_GROWTH;
 
+/// A text has at most this many times the bytes of its upper case: `ı` has 2 bytes, its upper case `I` has 1 (Unicode 17).
+const LONGEST_SHRINKAGE: u64 = 2;
+
 /// What has gone in one direction.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, PartialEq)]
 pub(super) struct Count {
     bytes: u64,
     newlines: u64,
@@ -30,7 +33,9 @@ impl Count {
 
     /// Whether this is the count of a complete answer to `sent`, as far as a count can show it.
     pub(super) fn is_answer_to(&self, sent: &Self) -> bool {
-        self.newlines == sent.newlines && self.has_open_line == sent.has_open_line
+        self.newlines == sent.newlines
+            && self.has_open_line == sent.has_open_line
+            && LONGEST_SHRINKAGE * self.bytes >= sent.bytes
     }
 
     /// Whether this is more than an answer to `sent` can be.

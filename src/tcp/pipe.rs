@@ -14,7 +14,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,7 @@ use super::Observed;
 use super::client::{Connection, says_connection_ended};
 use super::count::Count;
 use super::error::PipeError;
+use super::sending::{Sending, SendingEnd, SharedSending};
 use crate::retry::{call_socket, retry_interrupted};
 use crate::{Bytes, Event};
 
@@ -37,47 +38,6 @@ const LONGEST_READ: Duration = Duration::from_millis(100);
 /// for a busy machine.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// What the sender tells the receiver.
-#[derive(Default)]
-struct Sending {
-    /// All that has been sent, and the chunk that is being sent. A chunk is counted before it is written, so that no answer
-    /// can come to something that has not been counted.
-    sent: Count,
-    /// Since when the network has been waited for: the beginning of the current chunk, the last time that the network took
-    /// a part of it, or the end of sending. `None` while the sender waits for input.
-    waiting_since: Option<Instant>,
-    /// How sending ended. `None` while it goes on.
-    end: Option<SendingEnd>,
-}
-
-enum SendingEnd {
-    InputEnded,
-    InputFailed(io::Error),
-    NetworkFailed(io::Error),
-}
-
-/// [`Sending`], for two threads.
-#[derive(Default)]
-struct SharedSending {
-    sending: Mutex<Sending>,
-    /// Wakes the receiver when it waits for a change.
-    changed: Condvar,
-}
-
-impl SharedSending {
-    fn lock(&self) -> MutexGuard<'_, Sending> {
-        // The lock would be poisoned if a thread had panicked while it held the lock. No code under the lock can panic.
-        self.sending.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn update(&self, change: impl FnOnce(&mut Sending)) {
-        let mut sending = self.lock();
-        change(&mut sending);
-        drop(sending);
-        self.changed.notify_one();
-    }
-}
-
 /// See [`Client::pipe`](super::Client::pipe).
 pub(super) fn run(
     connection: &Connection,
@@ -87,13 +47,14 @@ pub(super) fn run(
     observer: impl Fn(Event) + Clone + Send + 'static,
 ) -> Result<(), PipeError> {
     let socket = &connection.socket;
-    // The clock is this exact: a silent server is given up after the timeout, and at most an eighth of it later.
-    let look = timeout / 8;
+    // A write that waits returns after an eighth of the timeout, and then the sender notes what the network has taken.
+    let longest_write = timeout / 8;
+    let longest_read = longest_write.min(LONGEST_READ);
     socket
-        .set_write_timeout(Some(look))
+        .set_write_timeout(Some(longest_write))
         .map_err(PipeError::Network)?;
     socket
-        .set_read_timeout(Some(look.min(LONGEST_READ)))
+        .set_read_timeout(Some(longest_read))
         .map_err(PipeError::Network)?;
 
     let shared = Arc::new(SharedSending::default());
@@ -113,7 +74,8 @@ pub(super) fn run(
             peer: connection.server,
             observer: &observer,
         },
-        timeout,
+        // Progress may be noted so much later than it has happened.
+        patience: timeout + longest_write,
         shared: &shared,
         received: Count::default(),
         last_received: Instant::now(),
@@ -202,7 +164,8 @@ impl<O: Fn(Event)> Sender<O> {
 /// Receives the answers and writes them to the output.
 struct Receiver<'a, O> {
     connection: &'a Observed<'a, O>,
-    timeout: Duration,
+    /// How long nothing may move before the server is given up.
+    patience: Duration,
     shared: &'a SharedSending,
     received: Count,
     /// When something was last received and then written to the output. A slow output is not the server's fault.
@@ -258,7 +221,7 @@ impl<O: Fn(Event)> Receiver<'_, O> {
             return Ok(());
         };
         let last_progress = waiting_since.max(self.last_received);
-        if last_progress.elapsed() < self.timeout {
+        if last_progress.elapsed() < self.patience {
             return Ok(());
         }
         match sending.end.take() {
@@ -270,22 +233,19 @@ impl<O: Fn(Event)> Receiver<'_, O> {
     /// The server will send no more. All is well if everything that was sent is answered, and the input ends soon without
     /// anything more.
     fn finish_after_server(&self, server_end: ServerEnd) -> Result<(), PipeError> {
-        let is_undecided = |sending: &mut Sending| {
-            sending.end.is_none() && self.received.is_answer_to(&sending.sent)
-        };
-        // Waits for as long as it is undecided. Meanwhile the lock is free for the sender.
-        let (mut sending, _) = self
-            .shared
-            .changed
-            .wait_timeout_while(self.shared.lock(), GRACE, is_undecided)
-            .unwrap_or_else(PoisonError::into_inner);
+        let sent = self.shared.lock().sent;
         // A reset may have taken away a part of the last line's answer.
-        let is_whole = server_end == ServerEnd::Closed || !sending.sent.has_open_line();
-        let is_answered = is_whole && self.received.is_answer_to(&sending.sent);
+        let is_whole = server_end == ServerEnd::Closed || !sent.has_open_line();
+        if !is_whole || !self.received.is_answer_to(&sent) {
+            return Err(PipeError::Network(ErrorKind::UnexpectedEof.into()));
+        }
+        let goes_on = |sending: &mut Sending| sending.end.is_none() && sending.sent == sent;
+        let mut sending = self.shared.wait_while(goes_on, GRACE);
+        let has_sent_more = sending.sent != sent;
         match sending.end.take() {
-            Some(SendingEnd::InputEnded) if is_answered => Ok(()),
-            Some(SendingEnd::InputFailed(error)) if is_answered => Err(PipeError::Input(error)),
-            // If sending failed, too, the server's end is the reason.
+            Some(SendingEnd::InputEnded) if !has_sent_more => Ok(()),
+            Some(SendingEnd::InputFailed(error)) if !has_sent_more => Err(PipeError::Input(error)),
+            // The input goes on, or sending has failed because the server has gone.
             _ => Err(PipeError::Network(ErrorKind::UnexpectedEof.into())),
         }
     }

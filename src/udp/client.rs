@@ -7,10 +7,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::BUFFER_SIZE;
-use crate::retry::{call_socket, retry_interrupted, time_left, try_each_address};
+use crate::retry::{
+    call_socket, retry_interrupted, says_nobody_is_there, time_left, try_each_address,
+};
 use crate::{Bytes, Event};
 
-/// The first wait for an answer before any round trip has been timed. It is also TCP's (RFC 6298).
+/// The first wait for an answer, before any round trip has been timed. TCP has the same (RFC 6298).
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 
 /// The longest wait for an answer before the sentence is sent again.
@@ -76,42 +78,31 @@ impl Client {
     /// - [`TimedOut`](ErrorKind::TimedOut) if no answer came in time.
     /// - Another error of the system. If a send or a receive fails, that is treated as one lost datagram, and the error is
     ///   returned only if no answer comes in time.
-    pub fn ask(&mut self, sentence: &[u8], observer: impl Fn(Event)) -> io::Result<&[u8]> {
+    pub fn ask(&mut self, sentence: &[u8], observer: impl Fn(Event)) -> io::Result<Vec<u8>> {
         let deadline = Instant::now() + self.timeout;
-        let size = self.ask_any_address(sentence, deadline, &observer)?;
-        Ok(&self.buffer[..size])
-    }
-
-    /// Asks at the address that answered last, or at all addresses. Returns the size of the answer in `buffer`.
-    fn ask_any_address(
-        &mut self,
-        sentence: &[u8],
-        deadline: Instant,
-        observer: &impl Fn(Event),
-    ) -> io::Result<usize> {
-        // Taken: if it fails now, the next sentence asks at all addresses.
+        // Taken: if it fails now, the next sentence is sent to all addresses.
         if let Some(address) = self.last_answered.take() {
-            match self.ask_address(address, sentence, deadline, observer) {
-                // There is time left. The server may have moved to another of its addresses.
-                Err(error) if error.kind() != ErrorKind::TimedOut => {}
+            match self.ask_address(address, sentence, deadline, &observer) {
+                // The server may have moved to another of its addresses.
+                Err(_) if Instant::now() < deadline => {}
                 result => return result,
             }
         }
         // A copy, because `ask_address` changes other parts of `self`.
         let addresses = self.addresses.clone();
         try_each_address(&addresses, deadline, |address, its_deadline| {
-            self.ask_address(address, sentence, its_deadline, observer)
+            self.ask_address(address, sentence, its_deadline, &observer)
         })
     }
 
-    /// Asks at one address, from a new socket. Returns the size of the answer in `buffer`.
+    /// Asks at one address, from a new socket.
     fn ask_address(
         &mut self,
         address: SocketAddr,
         sentence: &[u8],
         deadline: Instant,
         observer: &impl Fn(Event),
-    ) -> io::Result<usize> {
+    ) -> io::Result<Vec<u8>> {
         let socket = open_socket(address)?;
         if self.used_sockets.len() == KEPT_SOCKETS {
             self.used_sockets.pop_front();
@@ -131,7 +122,7 @@ impl Client {
         sentence: &[u8],
         deadline: Instant,
         observer: &impl Fn(Event),
-    ) -> io::Result<usize> {
+    ) -> io::Result<Vec<u8>> {
         let port = socket.local_addr()?.port();
         let server = socket.peer_addr()?;
         let start = Instant::now();
@@ -157,11 +148,12 @@ impl Client {
                     "received {} from {server} after {time:.1?}",
                     Bytes(size)
                 );
-                // After several tries nobody knows which of them was answered (Karn's algorithm, RFC 6298).
+                // After several tries nobody knows which of them was answered. So only the answer to a single try is
+                // timed (Karn's algorithm, RFC 6298).
                 if tries == 1 {
                     self.first_wait = (3 * time).clamp(SHORTEST_WAIT, LONGEST_WAIT);
                 }
-                return Ok(size);
+                return Ok(self.buffer[..size].to_vec());
             }
             if Instant::now() >= deadline {
                 return Err(lost.into_error());
@@ -230,18 +222,13 @@ struct LostDatagrams {
 }
 
 impl LostDatagrams {
-    /// Adds a failed send or receive. Returns the error if it says that nobody is there, so that trying on is useless.
+    /// Adds a failed send or receive. Returns the error if it says that nobody is there.
     fn add(&mut self, error: io::Error) -> io::Result<()> {
-        match error.kind() {
-            ErrorKind::ConnectionRefused
-            | ErrorKind::ConnectionReset
-            | ErrorKind::HostUnreachable
-            | ErrorKind::NetworkUnreachable => Err(error),
-            _ => {
-                self.last_error = Some(error);
-                Ok(())
-            }
+        if says_nobody_is_there(&error) {
+            return Err(error);
         }
+        self.last_error = Some(error);
+        Ok(())
     }
 
     /// Returns why no answer has come.

@@ -56,11 +56,7 @@ impl Server {
                 let seconds = self.timeout.as_secs_f64();
                 anyhow!("no answer from {self} within {seconds} s")
             }
-            ErrorKind::BrokenPipe
-            | ErrorKind::ConnectionAborted
-            | ErrorKind::ConnectionReset
-            | ErrorKind::NotConnected
-            | ErrorKind::UnexpectedEof => {
+            ErrorKind::UnexpectedEof => {
                 anyhow!("{self} closed the connection before answering everything")
             }
             ErrorKind::InvalidData => {

@@ -10,8 +10,11 @@ use crate::common::Protocol;
 /// All sockets that the server listens on.
 #[derive(Default)]
 pub(crate) struct Sockets {
-    pub(crate) udp: Vec<UdpSocket>,
-    pub(crate) tcp: Vec<TcpListener>,
+    /// Each with its name, such as `udp 127.0.0.1:12000`.
+    pub(crate) udp: Vec<(String, UdpSocket)>,
+    pub(crate) tcp: Vec<(String, TcpListener)>,
+    /// All names, in the order in which the sockets were bound.
+    pub(crate) names: Vec<String>,
     /// The failures that are no reason to give up, but that the operator should know.
     pub(crate) skipped: Vec<String>,
     /// The port of all sockets. `None` while there is no socket.
@@ -19,34 +22,23 @@ pub(crate) struct Sockets {
 }
 
 impl Sockets {
-    /// Returns the names of all sockets, such as `udp 127.0.0.1:12000`.
-    pub(crate) fn names(&self) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        for socket in &self.udp {
-            names.push(format!("udp {}", socket.local_addr()?));
-        }
-        for listener in &self.tcp {
-            names.push(format!("tcp {}", listener.local_addr()?));
-        }
-        Ok(names)
-    }
-
     /// Binds a socket and adds it.
     fn add(&mut self, protocol: Protocol, address: SocketAddr) -> io::Result<()> {
         let bound_address = match protocol {
             Protocol::Udp => {
                 let socket = UdpSocket::bind(address)?;
                 let bound_address = socket.local_addr()?;
-                self.udp.push(socket);
+                self.udp.push((format!("udp {bound_address}"), socket));
                 bound_address
             }
             Protocol::Tcp => {
                 let listener = TcpListener::bind(address)?;
                 let bound_address = listener.local_addr()?;
-                self.tcp.push(listener);
+                self.tcp.push((format!("tcp {bound_address}"), listener));
                 bound_address
             }
         };
+        self.names.push(format!("{protocol} {bound_address}"));
         self.port = Some(bound_address.port());
         Ok(())
     }
@@ -120,8 +112,11 @@ mod tests {
         let parsed: Vec<_> = addresses.iter().map(|a| a.parse().unwrap()).collect();
         let sockets = bind(&parsed, protocols).unwrap();
         let port = sockets.port.unwrap().to_string();
-        let names = sockets.names().unwrap();
-        let names: Vec<_> = names.iter().map(|name| name.replace(&port, "P")).collect();
+        let names: Vec<_> = sockets
+            .names
+            .iter()
+            .map(|name| name.replace(&port, "P"))
+            .collect();
         assert_eq!(names, expected);
         assert_eq!(sockets.skipped, [""; 0]);
     }
