@@ -1,13 +1,17 @@
-//! The upper-case echo of the networking textbooks (Kurose & Ross, *Computer Networking*, 2.7) over UDP and TCP.
+//! The upper-case echo of the networking textbooks (Kurose & Ross, *Computer Networking*, 2.7) over
+//! UDP and TCP.
+//!
+//! # Map
 //!
 //! | where | what it holds |
 //! |---|---|
-//! | this page | the transform: [`uppercase()`] for bytes at hand, [`copy`] for a stream; [`Event`] |
-//! | [`udp`] | [`serve`](udp::serve), and a [`Client`](udp::Client) that sends again what the network lost |
-//! | [`tcp`] | [`serve`](tcp::serve), and a [`Client`](tcp::Client) that asks line by line or moves a whole stream |
+//! | [`udp`] | the book's UDP programs, and where they hang, cut or crash; [`serve`](udp::serve); a [`Client`](udp::Client) that sends again what the network has lost |
+//! | [`tcp`] | the book's TCP programs, and where they hang, cut or crash; [`serve`](tcp::serve); a [`Client`](tcp::Client) that asks line by line or sends a whole stream |
+//! | this page | the transform: [`uppercase()`] for bytes, [`copy`] for a stream; [`Event`], what servers and clients tell of |
 //!
-//! Nothing here prints, reads flags or ends the process. Servers take sockets that are already bound, and report each
-//! [`Event`] to a closure.
+//! The README shows where each step of the book's programs is in the source. Nothing here prints,
+//! reads flags or ends the process: that is what the programs in `src/bin` do. Servers take sockets
+//! that are already bound.
 //!
 //! # Examples
 //!
@@ -49,18 +53,41 @@
 //!
 //! # Promises
 //!
-//! - Every UDP datagram from a source that [`udp::serve`] admits gets one answer, whole, if that fits in a datagram.
-//! - TCP's output is the upper case of its input, however the network cut it, and nothing is lost at half-close.
-//! - No peer, no packet and no shortage of descriptors ends a server; [`tcp::serve`] never holds more connections than
-//!   it is told, with fixed memory for each.
-//! - An answer that [`udp::Client`] returns belongs to the line it was asked for.
-//! - Any amount of input goes through [`copy`] and [`tcp::Client::pipe`] in constant memory.
+//! Each has tests that fail when it is broken.
+//!
+//! - **UDP answers.** Every datagram gets one answer, whole, if [`udp::serve`] may answer its
+//!   source and the answer fits in a datagram. Up to 21,835 bytes always fit: an answer has at most
+//!   3 times the bytes of its sentence, and for ASCII exactly as many.
+//! - **No reflections.** Nothing is answered to port 0, a port below 1024, the server's own port,
+//!   or a multicast, broadcast or unspecified address.
+//! - **TCP answers.** The output is the upper case of the input, however the network cut it.
+//!   Nothing waits for a newline, and nothing is lost at the half-close (when the client says that
+//!   it will send no more, and still reads).
+//! - **The server goes on.** No peer, no packet and no shortage of descriptors ends it. When a
+//!   shortage is over, it serves again.
+//! - **It is bounded.** [`tcp::serve`] never has more connections than its limit, with fixed memory
+//!   for each. A client that is silent, or that never reads, holds one no longer than a few times
+//!   the idle timeout. A connection beyond the limit waits, and is served when another ends.
+//! - **The client always ends**, with exit status 0 only if everything was answered, whole, and
+//!   nothing else had come by then, or if the reader of its output has left; and with 1 only if
+//!   something was not answered.
+//! - **Answers belong to their lines.** An answer that [`udp::Client`] returns was sent for that
+//!   sentence, also after loss, delay, reordering and duplicates.
+//! - **Any amount of input** goes through [`tcp::Client::pipe`] and [`copy`], in constant memory
+//!   and without deadlock.
+//! - **The textbook's programs** work on either side.
+//!
+//! # Limits
+//!
+//! The pages of [`udp`](udp#limits) and [`tcp`](tcp#limits) name theirs. A server that is killed
+//! loses what is on its way, and there is neither authentication nor encryption.
 
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 use std::{fmt, io};
 
-/// Tells an observer of a step. `tell!(observer, "sent {size} bytes")` takes its text as `println!` does.
+/// Tells an observer of a step. `tell!(observer, "sent {size} bytes")` takes its text as `println!`
+/// does.
 macro_rules! tell {
     ($observer:expr, $($text:tt)+) => {
         $observer($crate::Event::Step(format_args!($($text)+)))
@@ -77,13 +104,14 @@ pub use uppercase::{copy, uppercase};
 /// The port that the textbook's programs use.
 pub const DEFAULT_PORT: u16 = 12000;
 
-/// What a server or a client tells its observer. Nothing is formatted unless the observer displays it.
+/// What a server or a client tells its observer. Nothing is formatted unless the observer displays
+/// it.
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'a> {
     /// A step of the protocol.
     Step(fmt::Arguments<'a>),
-    /// A server cannot accept, receive or send at the moment, because of this error. It is told each time that fails:
-    /// while it lasts, about once a second.
+    /// A server cannot accept, receive or send at the moment, because of this error. It is told
+    /// each time that fails: while it lasts, about once a second.
     Stalled(&'a io::Error),
 }
 

@@ -14,8 +14,9 @@ use crate::Event;
 /// The first pause after a failed accept or receive. It is too short to be noticed by a person.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 
-/// The longest pause after a failed accept or receive. It is long enough that hundreds of threads can pause and try in
-/// turn with little processor time, and short enough that service resumes soon after the trouble.
+/// The longest pause after a failed accept or receive. It is long enough that hundreds of threads
+/// can pause and try in turn with little processor time, and short enough that service resumes soon
+/// after the trouble.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The shortest timeout that is given to a socket. A socket refuses a timeout of zero.
@@ -23,8 +24,9 @@ const SHORTEST_TIMEOUT: Duration = Duration::from_millis(1);
 
 /// Makes a system call, and makes it again each time a signal has interrupted it.
 ///
-/// A signal can make a call return early, with the error `Interrupted`. This happens to a socket with a timeout when the
-/// process is stopped (Ctrl-Z) and continued. std does not repeat such calls.
+/// A signal can make a call return early, with the error `Interrupted`. This happens to a socket
+/// with a timeout when the process is stopped (Ctrl-Z) and continued. std does not repeat such
+/// calls.
 pub(crate) fn retry_interrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
@@ -34,8 +36,8 @@ pub(crate) fn retry_interrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> i
     }
 }
 
-/// Like [`retry_interrupted`], for a socket with a timeout. When the timeout is over, the error is `TimedOut` on every
-/// system; Unix itself says `WouldBlock`.
+/// Like [`retry_interrupted`], for a socket with a timeout. When the timeout is over, the error is
+/// `TimedOut` on every system; Unix itself says `WouldBlock`.
 pub(crate) fn call_socket<T>(call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     match retry_interrupted(call) {
         Err(error) if error.kind() == WouldBlock => Err(TimedOut.into()),
@@ -45,9 +47,9 @@ pub(crate) fn call_socket<T>(call: impl FnMut() -> io::Result<T>) -> io::Result<
 
 /// Makes `call`, which accepts or receives, again and again until it succeeds.
 ///
-/// If a single peer caused the failure, the next try follows at once. Otherwise, for example when there are no more
-/// descriptors, the observer is told, and there is a pause before the next try. Each pause is twice as long as the one
-/// before, up to 1 s.
+/// If a single peer caused the failure, the next try follows at once. Otherwise, for example when
+/// there are no more descriptors, the observer is told, and there is a pause before the next try.
+/// Each pause is twice as long as the one before, up to 1 s.
 pub(crate) fn retry_with_backoff<T>(
     observer: impl Fn(Event),
     mut call: impl FnMut() -> io::Result<T>,
@@ -59,7 +61,8 @@ pub(crate) fn retry_with_backoff<T>(
             Err(error) => error,
         };
         match error.kind() {
-            // On Windows, `recv_from` returns ConnectionReset when an earlier answer found its port closed.
+            // On Windows, `recv_from` returns ConnectionReset when an earlier answer found its port
+            // closed.
             Interrupted | ConnectionAborted | ConnectionReset => {}
             _ => {
                 observer(Event::Stalled(&error));
@@ -72,14 +75,15 @@ pub(crate) fn retry_with_backoff<T>(
 
 /// Calls `attempt` for one address after the other until it succeeds, and returns its success.
 ///
-/// Each address gets an equal share of the time that is left before `deadline`: `attempt` is given the address and its
-/// own deadline. If all fail, the error that says most is returned:
+/// Each address gets an equal share of the time that is left before `deadline`: `attempt` is given
+/// the address and its own deadline. If all fail, the error that says most is returned:
 ///
 /// 1. a timeout, since somebody may be there and be slow;
 /// 2. an error of this machine, such as "too many open files";
 /// 3. an error which says that nobody is there.
 ///
-/// Of several such errors it is the first, because the system puts the addresses in front that it can reach.
+/// Of several such errors it is the first, because the system puts the addresses in front that it
+/// can reach.
 pub(crate) fn try_each_address<T>(
     addresses: &[SocketAddr],
     deadline: Instant,
@@ -109,7 +113,8 @@ pub(crate) fn try_each_address<T>(
     Err(failure)
 }
 
-/// Returns whether an error means that there is no server at an address, so that a second try is useless.
+/// Returns whether an error means that there is no server at an address, so that a second try is
+/// useless.
 pub(crate) fn says_nobody_is_there(error: &io::Error) -> bool {
     matches!(
         error.kind(),

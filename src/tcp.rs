@@ -2,7 +2,8 @@
 //!
 //! # The book's programs
 //!
-//! The server of Kurose & Ross, 2.7.2, with std. It waits at its welcoming socket; each client gets a connection socket.
+//! The server of Kurose & Ross, 2.7.2, with std. It waits at its welcoming socket; each client gets
+//! a connection socket.
 //!
 //! ```
 //! use std::io::{Read, Write};
@@ -47,35 +48,38 @@
 //!
 //! # Where they hang, cut or crash, and what this module does
 //!
-//! - **One read is taken for one sentence.** TCP carries bytes, not sentences: a read returns what has arrived, which may
-//!   be half a sentence, two, or half of a character. [`serve`] answers what has arrived and holds back only an
-//!   unfinished character. [`Client::ask`] needs to know where an answer ends, so it sends a line and reads up to the
-//!   newline of the answer.
-//! - **The server has one client at a time.** If that one is silent, all others wait. [`serve`] has many threads, and
-//!   closes a connection that is idle for too long.
-//! - **A client is connected before anybody has accepted it.** The system completes the handshake by itself and keeps the
-//!   connection in a queue, the backlog. So a client whose `connect` succeeded may still wait for an answer forever.
-//!   [`Client`] has a timeout.
-//! - **The server answers once and closes.** [`serve`] answers until the client's half-close: `shutdown(Write)` tells the
-//!   other side that no more will come, while the other direction stays open. Only [`Client::pipe`] does that. At a
-//!   terminal another line may always follow, so [`Client::ask`] cannot.
-//! - **The client would hang with much text**, if it sent all and read the answers then: see [`Client::pipe`], which does
-//!   both at once.
-//! - **The server cannot be restarted at once** in the book's edition: the system keeps the port of a closed connection
-//!   for a minute (TIME-WAIT). [`TcpListener::bind`] sets `SO_REUSEADDR`, which permits it, except on Windows, where
-//!   restarting works without.
+//! - **One read is taken for one sentence.** TCP carries bytes, not sentences: a read returns what
+//!   has arrived, which may be half a sentence, two, or half of a character. [`serve`] answers what
+//!   has arrived and holds back only an unfinished character. [`Client::ask`] needs to know where
+//!   an answer ends, so it sends a line and reads up to the newline of the answer.
+//! - **The server has one client at a time.** If that one is silent, all others wait. [`serve`] has
+//!   many threads, and closes a connection that is idle for too long.
+//! - **A client is connected before anybody has accepted it.** The system completes the handshake
+//!   by itself and keeps the connection in a queue, the backlog. So a client whose `connect`
+//!   succeeded may still wait for an answer forever. [`Client`] has a timeout.
+//! - **The server answers once and closes.** [`serve`] answers until the client's half-close:
+//!   `shutdown(Write)` tells the other side that no more will come, while the other direction stays
+//!   open. Only [`Client::pipe`] does that. At a terminal another line may always follow, so
+//!   [`Client::ask`] cannot.
+//! - **The client would hang with much text**, if it sent all and read the answers then: see
+//!   [`Client::pipe`], which does both at once.
+//! - **The server cannot be restarted at once** in the book's edition: the system keeps the port of
+//!   a closed connection for a minute (TIME-WAIT). [`TcpListener::bind`] sets `SO_REUSEADDR`, which
+//!   permits it, except on Windows, where restarting works without.
 //!
 //! # Limits
 //!
-//! - std's listen backlog is 128. When more than N + 128 clients come in one instant, some wait a second for their system
-//!   to try again, and on Linux (SYN cookies) a few are reset or end without an answer.
-//! - On Linux a thread that waits in `accept` holds a descriptor already: `ulimit -n` must exceed N times the addresses,
-//!   or whole addresses are never served.
+//! - std's listen backlog is 128. When more than N + 128 clients come in one instant, some wait a
+//!   second for their system to try again, and on Linux (SYN cookies) a few are reset or end
+//!   without an answer.
+//! - On Linux a thread that waits in `accept` holds a descriptor already: `ulimit -n` must exceed N
+//!   times the addresses, or whole addresses are never served.
 //! - One byte per idle timeout keeps a connection, and one peer may hold all N.
 //! - A client that never reads ties up the system's buffers, several megabytes for each connection.
 //! - An answer that is cut within a last line without a newline cannot be told from a whole one.
 //! - Urgent data (TCP's `URG`) is not part of the stream.
-//! - Windows makes no promise about a connection after a timed-out send. It has been seen to work under Wine.
+//! - Windows makes no promise about a connection after a timed-out send. It has been seen to work
+//!   under Wine.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -97,24 +101,28 @@ mod sending;
 pub use client::Client;
 pub use error::{AskError, PipeError};
 
-/// The size of a server thread's stack. Its buffers are on the heap, and a debug build uses less than a quarter of this.
+/// The size of a server thread's stack. Its buffers are on the heap, and a debug build uses less
+/// than a quarter of this.
 const STACK_SIZE: usize = 128 * 1024;
 
-/// Starts threads that serve the clients of `listener`, the textbook's welcoming socket. Returns as soon as all run.
+/// Starts threads that serve the clients of `listener`, the textbook's welcoming socket. Returns as
+/// soon as all run.
 ///
-/// There are `connections` threads. Each accepts a connection, serves it, and then accepts the next (a prethreaded server:
-/// Stevens, *UNIX Network Programming*, volume 1, 3rd edition, 30.11). So this is also the limit for connections at the
-/// same time, and further ones wait in the listener's backlog.
+/// There are `connections` threads. Each accepts a connection, serves it, and then accepts the next
+/// (a prethreaded server: Stevens, *UNIX Network Programming*, volume 1, 3rd edition, 30.11). So
+/// this is also the limit for connections at the same time, and further ones wait in the listener's
+/// backlog.
 ///
-/// A connection is closed after the client has finished sending and everything is answered. It is also closed when its
-/// thread has waited for `idle`: because the client sent nothing, or because it did not read its answers. When an accept
-/// fails, the thread pauses for 5 ms or, if that goes on, up to 1 s, and tries again. `observer` is told of everything
-/// that happens. The threads run until the process ends.
+/// A connection is closed after the client has finished sending and everything is answered. It is
+/// also closed when its thread has waited for `idle`: because the client sent nothing, or because
+/// it did not read its answers. When an accept fails, the thread pauses for 5 ms or, if that goes
+/// on, up to 1 s, and tries again. `observer` is told of everything that happens. The threads run
+/// until the process ends.
 ///
 /// # Errors
 ///
-/// An error of the system if it cannot start all threads, and [`InvalidInput`](ErrorKind::InvalidInput) if `idle` is zero.
-/// Then nobody is served.
+/// An error of the system if it cannot start all threads, and
+/// [`InvalidInput`](ErrorKind::InvalidInput) if `idle` is zero. Then nobody is served.
 pub fn serve(
     listener: TcpListener,
     connections: NonZero<usize>,
@@ -129,9 +137,10 @@ pub fn serve(
         idle,
         observer,
     });
-    // This channel is the gate behind which the threads wait until all of them have been started. It has no room for a
-    // message, so a thread's `send` waits until `recv` below takes the message. If a thread cannot be started, `?` drops
-    // the channel, and every `send` returns an error.
+    // This channel is the gate behind which the threads wait until all of them have been started.
+    // It has no room for a message, so a thread's `send` waits until `recv` below takes the
+    // message. If a thread cannot be started, `?` drops the channel, and every `send` returns an
+    // error.
     let (ready, all_ready) = mpsc::sync_channel(0);
     for _ in 0..connections.get() {
         let server = Arc::clone(&server);
@@ -139,7 +148,8 @@ pub fn serve(
         // `thread::spawn` would panic if the thread cannot be started.
         let thread = thread::Builder::new().stack_size(STACK_SIZE);
         thread.spawn(move || {
-            // All memory is allocated before the gate, so that a server that has started does not fail for want of it.
+            // All memory is allocated before the gate, so that a server that has started does not
+            // fail for want of it.
             let mut copier = Copier::new();
             if ready.send(()).is_ok() {
                 loop {
@@ -205,8 +215,8 @@ impl<O: Fn(Event)> Server<O> {
     }
 }
 
-/// Sets the longest wait of a read and of a write, and turns Nagle's algorithm off. With it, the system may keep a small
-/// write back until the other side has acknowledged the one before.
+/// Sets the longest wait of a read and of a write, and turns Nagle's algorithm off. With it, the
+/// system may keep a small write back until the other side has acknowledged the one before.
 fn set_options(socket: &TcpStream, timeout: Duration) -> io::Result<()> {
     socket.set_nodelay(true)?;
     socket.set_read_timeout(Some(timeout))?;
@@ -220,8 +230,8 @@ struct Observed<'a, O> {
     observer: &'a O,
 }
 
-// std implements `Read` and `Write` for `&TcpStream` too, so that one thread can hold a reader and a writer of one stream.
-// This does the same.
+// std implements `Read` and `Write` for `&TcpStream` too, so that one thread can hold a reader and
+// a writer of one stream. This does the same.
 impl<O: Fn(Event)> Read for &Observed<'_, O> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut socket = self.socket;

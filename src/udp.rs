@@ -42,35 +42,43 @@
 //!
 //! # Where they hang, cut or crash, and what this module does
 //!
-//! - **The client waits forever for a datagram that was lost.** UDP delivers no datagram for certain. [`Client`] sends
-//!   the sentence again when no answer comes, and stops when its timeout is over. That may ask the server twice, which
-//!   does no harm here: the answer is the same.
-//! - **The client takes anybody's datagram for the answer**, and it waits where nothing is listening. [`Client`] connects
-//!   its socket. For UDP that sends nothing, and the server does not notice. It only tells the client's own system to
-//!   deliver datagrams from this one address, and to report it when the other side says that the port is closed.
-//! - **A late answer would be taken for the next sentence's.** So [`Client`] gives each sentence a socket, and with it a
-//!   port, of its own. A sequence number, as in the book's 3.4, would do the same, but the book's server would not send
-//!   it back.
-//! - **The server cuts a sentence at 2048 bytes**: a receive drops what does not fit in its buffer. Here, the buffers
-//!   hold the largest datagram there is, and [`is_cut`] finds the cut answers of others.
-//! - **The server ends when bytes are not UTF-8**, or when one send or receive fails. Anybody can send any bytes, and on
-//!   some systems an answer to a client that has gone makes the next receive fail. [`serve`] goes on.
-//! - **Two servers can answer each other without end**, if somebody forges one datagram. [`serve`] does not answer a
-//!   source that may be a server.
+//! - **The client waits forever for a datagram that was lost.** UDP delivers no datagram for
+//!   certain. [`Client`] sends the sentence again when no answer comes, and stops when its timeout
+//!   is over. That may ask the server twice, which does no harm here: the answer is the same.
+//! - **The client takes anybody's datagram for the answer**, and it waits where nothing is
+//!   listening. [`Client`] connects its socket. For UDP that sends nothing, and the server does not
+//!   notice. It only tells the client's own system to deliver datagrams from this one address, and
+//!   to report it when the other side says that the port is closed.
+//! - **A late answer would be taken for the next sentence's.** So [`Client`] gives each sentence a
+//!   socket, and with it a port, of its own. A sequence number, as in the book's 3.4, would do the
+//!   same, but the book's server would not send it back.
+//! - **The server cuts a sentence at 2048 bytes**: a receive drops what does not fit in its buffer.
+//!   Here, the buffers hold the largest datagram there is, and [`is_cut`] finds the cut answers of
+//!   others.
+//! - **The server ends when bytes are not UTF-8**, or when one send or receive fails. Anybody can
+//!   send any bytes, and on some systems an answer to a client that has gone makes the next receive
+//!   fail. [`serve`] goes on.
+//! - **Two servers can answer each other without end**, if somebody forges one datagram. [`serve`]
+//!   does not answer a source that may be a server.
 //!
-//! A sentence needs no newline to end it: a datagram arrives whole or not at all, so its end is the sentence's end.
+//! A sentence needs no newline to end it: a datagram arrives whole or not at all, so its end is the
+//! sentence's end.
 //!
 //! # Limits
 //!
-//! - On a wildcard address of a machine with several addresses, the answer may leave from another address than the one
-//!   that was asked. The client's connected socket does not accept it. Listen on the address itself.
+//! - On a wildcard address of a machine with several addresses, the answer may leave from another
+//!   address than the one that was asked. The client's connected socket does not accept it. Listen
+//!   on the address itself.
 //! - Two servers on different ports from 1024 up can still be made to answer each other.
-//! - All answers share the socket's send buffer. A few hundred forged datagrams from neighbours that do not exist, or a
-//!   slow link to one peer, delay everybody by seconds. Serve on localhost or behind a firewall.
+//! - All answers share the socket's send buffer. A few hundred forged datagrams from neighbours
+//!   that do not exist, or a slow link to one peer, delay everybody by seconds. Serve on localhost
+//!   or behind a firewall.
 //! - A router that translates addresses (NAT) keeps an entry for each socket, so for each sentence.
-//! - The ports of 64 sentences are kept from use. An answer that is later than that may meet its port again.
+//! - The ports of 64 sentences are kept from use. An answer that is later than that may meet its
+//!   port again.
 //! - A client holds up to 68 descriptors, 64 of them for the sockets of the last sentences.
-//! - macOS sends no datagram over 9,216 bytes unless it is told to (`sysctl net.inet.udp.maxdgram`).
+//! - macOS sends no datagram over 9,216 bytes unless it is told to (`sysctl
+//!   net.inet.udp.maxdgram`).
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
@@ -85,25 +93,28 @@ mod client;
 
 pub use client::{Client, is_cut};
 
-/// The most bytes that a datagram carries over IPv4: the length field's 65,535, without IP's header of 20 bytes and
-/// UDP's of 8 (RFC 791, RFC 768).
+/// The most bytes that a datagram carries over IPv4: the length field's 65,535, without IP's header
+/// of 20 bytes and UDP's of 8 (RFC 791, RFC 768).
 pub const MAX_DATAGRAM: usize = 65_535 - 20 - 8;
 
 /// The size of a buffer in which every datagram fits. The length field of UDP has 16 bits.
 const BUFFER_SIZE: usize = 65_535;
 
-/// The ports below this one belong to the system's services. Some of them, such as echo, chargen and DNS, answer whatever
-/// they receive.
+/// The ports below this one belong to the system's services. Some of them, such as echo, chargen
+/// and DNS, answer whatever they receive.
 const FIRST_CLIENT_PORT: u16 = 1024;
 
-/// Starts a thread that answers every datagram that `socket` receives. Returns as soon as the thread runs.
+/// Starts a thread that answers every datagram that `socket` receives. Returns as soon as the
+/// thread runs.
 ///
-/// Some sources get no answer, because they may be servers: port 0, ports below 1024, the port of `socket` itself, and
-/// multicast, broadcast and unspecified addresses. Without this rule one forged datagram could make two servers answer
-/// each other without end (CVE-1999-0103, CVE-2024-2169). An answer that is too long for a datagram is not sent.
+/// Some sources get no answer, because they may be servers: port 0, ports below 1024, the port of
+/// `socket` itself, and multicast, broadcast and unspecified addresses. Without this rule one
+/// forged datagram could make two servers answer each other without end (CVE-1999-0103,
+/// CVE-2024-2169). An answer that is too long for a datagram is not sent.
 ///
-/// The thread runs until the process ends. When a send fails, it goes on at once. When a receive fails, it pauses for
-/// 5 ms or, if that goes on, up to 1 s, and tries again. `observer` is told of every datagram and what became of it.
+/// The thread runs until the process ends. When a send fails, it goes on at once. When a receive
+/// fails, it pauses for 5 ms or, if that goes on, up to 1 s, and tries again. `observer` is told of
+/// every datagram and what became of it.
 ///
 /// # Errors
 ///
@@ -157,7 +168,8 @@ impl<O: Fn(Event)> Server<O> {
             Err(error) if error.kind() == ErrorKind::PermissionDenied => {
                 observer(Event::Stalled(&error));
             }
-            // A client can cause any other error, for example with a sentence whose upper case is too long.
+            // A client can cause any other error, for example with a sentence whose upper case is
+            // too long.
             Err(error) => tell!(observer, "cannot send to {client}: {error}"),
         }
     }

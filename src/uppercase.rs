@@ -1,8 +1,8 @@
 //! What upper case is, for bytes at hand and for a stream.
 //!
-//! This file is the definition, written plainly. It is slow for long text, so before each character it lets
-//! [`fast::leading`] convert as much as that can. Nothing else depends on `fast`: if `leading` always returned 0,
-//! every result would be the same.
+//! This file is the definition, written plainly. It is slow for long text, so before each character
+//! it lets [`fast::leading`] convert as much as that can. Nothing else depends on `fast`: if
+//! `leading` always returned 0, every result would be the same.
 
 use std::io::{self, Read, Write};
 use std::str;
@@ -11,17 +11,20 @@ use crate::retry::retry_interrupted;
 
 pub(crate) mod fast;
 
-/// The upper case of a text has at most this many times its bytes. U+0390 grows from 2 bytes to 6 (Unicode 17).
+/// The upper case of a text has at most this many times its bytes. U+0390 grows from 2 bytes to 6
+/// (Unicode 17).
 pub(crate) const LONGEST_GROWTH: usize = 3;
 
-/// How many bytes [`copy`] reads at once. With more it is not faster, and with less it makes more system calls.
+/// How many bytes [`copy`] reads at once. With more it is not faster, and with less it makes more
+/// system calls.
 const CHUNK: usize = 64 * 1024;
 
 /// Returns the upper case of `bytes`.
 ///
-/// Each character becomes what [`char::to_uppercase`] says: Unicode's full mapping, without a locale and without
-/// looking at the characters around it. Bytes that are not UTF-8 stay what and where they are. The length may change
-/// (`ß` becomes `SS`), but the result is at most 3 times as long, and for ASCII exactly as long.
+/// Each character becomes what [`char::to_uppercase`] says: Unicode's full mapping, without a
+/// locale and without looking at the characters around it. Bytes that are not UTF-8 stay what and
+/// where they are. The length may change (`ß` becomes `SS`), but the result is at most 3 times as
+/// long, and for ASCII exactly as long.
 ///
 /// See [`copy`] for a stream.
 ///
@@ -41,14 +44,15 @@ pub fn uppercase(bytes: &[u8]) -> Vec<u8> {
 
 /// Copies the upper case of everything in `reader` to `writer`, as it arrives.
 ///
-/// What one read brings is converted and written before the next read. Only a character that a read has cut waits for
-/// its end: at most three bytes. So the output does not depend on how the reads cut the input. At the end of `reader`,
-/// an unfinished character is written as it is, and `writer` is flushed.
+/// What one read brings is converted and written before the next read. Only a character that a read
+/// has cut waits for its end: at most three bytes. So the output does not depend on how the reads
+/// cut the input. At the end of `reader`, an unfinished character is written as it is, and `writer`
+/// is flushed.
 ///
 /// # Errors
 ///
-/// The first error of `reader` or `writer`, except [`Interrupted`](io::ErrorKind::Interrupted), after which the call
-/// is made again.
+/// The first error of `reader` or `writer`, except [`Interrupted`](io::ErrorKind::Interrupted),
+/// after which the call is made again.
 ///
 /// # Examples
 ///
@@ -80,7 +84,8 @@ impl Copier {
 
     /// See [`copy`].
     pub(crate) fn copy(&mut self, mut reader: impl Read, mut writer: impl Write) -> io::Result<()> {
-        // How many bytes at the front of `buffer` are the beginning of a character that a read has cut.
+        // How many bytes at the front of `buffer` are the beginning of a character that a read has
+        // cut.
         let mut held_back = 0;
         loop {
             let read = retry_interrupted(|| reader.read(&mut self.buffer[held_back..]))?;
@@ -99,22 +104,25 @@ impl Copier {
     }
 }
 
-/// Returns an empty buffer in which the upper case of `size` bytes fits, so that it never has to grow.
+/// Returns an empty buffer in which the upper case of `size` bytes fits, so that it never has to
+/// grow.
 ///
-/// This also makes everything else that the conversion needs, so that nothing has to be allocated later.
+/// This also makes everything else that the conversion needs, so that nothing has to be allocated
+/// later.
 pub(crate) fn output_buffer(size: usize) -> Vec<u8> {
     fast::build_table();
     Vec::with_capacity(LONGEST_GROWTH * size + fast::SPARE)
 }
 
-/// Appends the upper case of `bytes` to `output`. An unfinished character at the end is not UTF-8, and stays as it is.
+/// Appends the upper case of `bytes` to `output`. An unfinished character at the end is not UTF-8,
+/// and stays as it is.
 pub(crate) fn append_uppercase(bytes: &[u8], output: &mut Vec<u8>) {
     let converted = append_finished(bytes, output);
     output.extend_from_slice(&bytes[converted..]);
 }
 
-/// Appends the upper case of `bytes` to `output`, except for an unfinished character at their end, which what follows may
-/// finish. Returns how many of `bytes` it has converted.
+/// Appends the upper case of `bytes` to `output`, except for an unfinished character at their end,
+/// which what follows may finish. Returns how many of `bytes` it has converted.
 fn append_finished(bytes: &[u8], output: &mut Vec<u8>) -> usize {
     let mut done = 0;
     loop {
@@ -122,7 +130,8 @@ fn append_finished(bytes: &[u8], output: &mut Vec<u8>) -> usize {
         let rest = &bytes[done..];
         // The next character is in the next four bytes: none is longer.
         let window = &rest[..rest.len().min(4)];
-        // A chunk is valid UTF-8 followed by a few bytes that are not valid. Each of the two may be empty.
+        // A chunk is valid UTF-8 followed by a few bytes that are not valid. Each of the two may be
+        // empty.
         let Some(chunk) = window.utf8_chunks().next() else {
             return done;
         };
@@ -144,7 +153,8 @@ fn append_finished(bytes: &[u8], output: &mut Vec<u8>) -> usize {
 fn is_unfinished(bytes: &[u8]) -> bool {
     match str::from_utf8(bytes) {
         Ok(_) => false,
-        // `error_len` is `None` if the text has ended too early, and the length of the wrong bytes if they are wrong.
+        // `error_len` is `None` if the text has ended too early, and the length of the wrong bytes
+        // if they are wrong.
         Err(error) => error.valid_up_to() == 0 && error.error_len().is_none(),
     }
 }

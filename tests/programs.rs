@@ -456,3 +456,21 @@ fn a_slow_producer_is_no_error() {
     }
     assert_eq!(session.wait(), 0);
 }
+
+/// Each "`function` in `file`" of the README's map is there.
+#[test]
+fn the_map_of_the_readme() {
+    let readme = include_str!("../README.md");
+    let map = readme.lines().filter(|line| line.contains("` in `src/"));
+    let mut rows = 0;
+    for row in map {
+        let mut code = row.split('`').skip(1).step_by(2);
+        let function = code.next().unwrap();
+        let file = code.next().unwrap();
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        let source = std::fs::read_to_string(path).expect(file);
+        assert!(source.contains(&format!("fn {function}(")), "{row}");
+        rows += 1;
+    }
+    assert!(rows >= 16, "{rows} rows");
+}

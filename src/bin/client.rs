@@ -86,8 +86,8 @@ fn run(args: Args) -> Result<ExitCode> {
     let is_terminal = io::stdin().is_terminal();
     match server.protocol {
         Protocol::Udp => ask_over_udp(&server, &addresses, is_terminal, observer),
-        // At a terminal, the user waits for the answer before typing the next line. In a pipe nobody waits: lines and answers
-        // flow at the same time.
+        // At a terminal, the user waits for the answer before typing the next line. In a pipe
+        // nobody waits: lines and answers flow at the same time.
         Protocol::Tcp if is_terminal => ask_over_tcp(&server, &addresses, observer),
         Protocol::Tcp => pipe_over_tcp(&server, &addresses, observer),
     }
@@ -130,7 +130,8 @@ fn ask_datagram(
             "line {number} is longer than {MOST} bytes, the most a UDP datagram carries; use --tcp"
         );
     }
-    // Upper case has at most three times the bytes. So a shorter sentence need not be converted here.
+    // Upper case has at most three times the bytes. So a shorter sentence need not be converted
+    // here.
     if 3 * sentence.len() > MOST && uppercase(sentence).len() > MOST {
         bail!(
             "the upper case of line {number} is longer than {MOST} bytes, \
@@ -162,7 +163,9 @@ fn ask_over_tcp(
             Err(AskError::Answer(error)) => Err(server.explain(error)),
         }
     })?;
-    client.close().map_err(|error| server.explain(error))?;
+    client
+        .close(observer)
+        .map_err(|error| server.explain(error))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -182,8 +185,9 @@ fn pipe_over_tcp(
     }
 }
 
-/// Reads one line after the other, and prints its answer before it reads the next. `ask` is given the number of the line
-/// and its sentence, which is the line without its end. It returns the answer, or `None` if there is nothing to print.
+/// Reads one line after the other, and prints its answer before it reads the next. `ask` is given
+/// the number of the line and its sentence, which is the line without its end. It returns the
+/// answer, or `None` if there is nothing to print.
 fn ask_lines(
     is_terminal: bool,
     mut ask: impl FnMut(u64, &[u8]) -> Result<Option<Vec<u8>>>,
@@ -217,9 +221,9 @@ fn ask_lines(
 /// Reads a line with its end into `line`. It is empty when stdin has ended.
 fn read_line(line: &mut Vec<u8>, is_terminal: bool) -> Result<()> {
     line.clear();
-    // In a pipe, a line that is too long for a datagram ends the program. It need not be read to its end, which may never
-    // come: one byte more than fits, and two for the line end, are enough. At a terminal, the rest would be taken for the
-    // next line.
+    // In a pipe, a line that is too long for a datagram ends the program. It need not be read to
+    // its end, which may never come: one byte more than fits, and two for the line end, are enough.
+    // At a terminal, the rest would be taken for the next line.
     let most = if is_terminal {
         u64::MAX
     } else {
@@ -233,7 +237,8 @@ fn read_line(line: &mut Vec<u8>, is_terminal: bool) -> Result<()> {
     Ok(())
 }
 
-/// Splits a line into its sentence and its end: `\n`, or `\r\n` as a Windows console sends it, or nothing.
+/// Splits a line into its sentence and its end: `\n`, or `\r\n` as a Windows console sends it, or
+/// nothing.
 fn split_line_end(line: &[u8]) -> (&[u8], &[u8]) {
     let end = if line.ends_with(b"\r\n") {
         "\r\n"

@@ -1,4 +1,5 @@
-//! `server`: upper-cases every UDP datagram and TCP byte stream that reaches it, and sends the result back.
+//! `server`: upper-cases every UDP datagram and TCP byte stream that reaches it, and sends the
+//! result back.
 
 use std::io::{self, Write};
 use std::net::TcpListener;
@@ -63,7 +64,8 @@ fn main() -> ExitCode {
     if let Err(error) = start(&Args::parse()) {
         return common::fail(&error);
     }
-    // The threads serve until the process is killed. `park` may return without a reason, hence the loop.
+    // The threads serve until the process is killed. `park` may return without a reason, hence the
+    // loop.
     loop {
         thread::park();
     }
@@ -86,8 +88,8 @@ fn start(args: &Args) -> Result<()> {
         verbose: args.verbose,
         last_trouble: Mutex::new(None),
     });
-    // TCP comes first, because it needs many threads. If they cannot be started, the server ends, and it should not have
-    // answered any datagram before.
+    // TCP comes first, because it needs many threads. If they cannot be started, the server ends,
+    // and it should not have answered any datagram before.
     for (name, listener) in sockets.tcp {
         serve_tcp(&name, listener, args, &reporter)?;
     }
@@ -129,14 +131,15 @@ fn observer(socket_name: String, reporter: Arc<Reporter>) -> impl Fn(Event) {
     move |event| reporter.report(&socket_name, event)
 }
 
-/// When trouble has not been reported for so long, it is over. While it lasts, the library reports it once a second or
-/// more often.
+/// When trouble has not been reported for so long, it is over. While it lasts, the library reports
+/// it once a second or more often.
 const TROUBLE_IS_OVER_AFTER: Duration = Duration::from_secs(2);
 
 /// Writes events of all sockets to stderr: every step if `verbose`, and trouble when it begins.
 struct Reporter {
     verbose: bool,
-    /// When a socket last reported trouble. Trouble of another socket at the same time is not reported as well.
+    /// When a socket last reported trouble. Trouble of another socket at the same time is not
+    /// reported as well.
     last_trouble: Mutex<Option<Instant>>,
 }
 
@@ -150,8 +153,8 @@ impl Reporter {
     }
 
     fn report_trouble(&self, socket_name: &str, event: Event) {
-        // If another thread holds the lock, it is reporting trouble just now, and this thread goes on without. So at most
-        // one thread waits if nobody reads stderr.
+        // If another thread holds the lock, it is reporting trouble just now, and this thread goes
+        // on without. So at most one thread waits if nobody reads stderr.
         let Ok(mut last_trouble) = self.last_trouble.try_lock() else {
             return;
         };

@@ -10,7 +10,8 @@ use crate::Event;
 use crate::retry::{time_left, try_each_address};
 use crate::uppercase::LONGEST_GROWTH;
 
-/// How many bytes of an answer [`Client::ask`] reads at once. It is more than a terminal's longest line.
+/// How many bytes of an answer [`Client::ask`] reads at once. It is more than a terminal's longest
+/// line.
 const ANSWER_CHUNK: usize = 16 * 1024;
 
 /// A client with one connection, for lines and their answers or for a whole stream.
@@ -25,8 +26,8 @@ pub struct Client {
 impl Client {
     /// Connects to the first of `addresses` that accepts.
     ///
-    /// Each address gets an equal share of the time that is left of `timeout`. Later, `timeout` is also the longest wait
-    /// for an answer.
+    /// Each address gets an equal share of the time that is left of `timeout`. Later, `timeout` is
+    /// also the longest wait for an answer.
     ///
     /// # Errors
     ///
@@ -46,29 +47,33 @@ impl Client {
         })
     }
 
-    /// Sends `sentence`, which contains no newline, as a line. Returns the answer without its newline.
+    /// Sends `sentence`, which contains no newline, as a line. Returns the answer without its
+    /// newline.
     ///
-    /// If the connection ended before the first byte of the answer, it connects again and sends the line once more. That
-    /// happens when the server was restarted, when it has closed an idle connection, or when it answers once and closes,
-    /// as the textbook's does.
+    /// If the connection ended before the first byte of the answer, it connects again and sends the
+    /// line once more. That happens when the server was restarted, when it has closed an idle
+    /// connection, or when it answers once and closes, as the textbook's does.
     ///
-    /// `ask` writes first and reads then. With a line of megabytes the buffers of both sides would fill, and each side
-    /// would wait for the other. Use [`pipe`](Self::pipe) for such lines.
+    /// `ask` writes first and reads then. With a line of megabytes the buffers of both sides would
+    /// fill, and each side would wait for the other. Use [`pipe`](Self::pipe) for such lines.
     ///
     /// # Errors
     ///
-    /// [`AskError::Connect`] if it had to connect again and that failed, with the errors of [`connect`](Self::connect).
-    /// Otherwise [`AskError::Answer`], with one of these:
+    /// [`AskError::Connect`] if it had to connect again and that failed, with the errors of
+    /// [`connect`](Self::connect). Otherwise [`AskError::Answer`], with one of these:
     ///
-    /// - [`TimedOut`](ErrorKind::TimedOut) if the server took or sent nothing for the whole timeout.
-    /// - [`InvalidData`](ErrorKind::InvalidData) if the server sent more than an answer: something behind its newline, or
-    ///   more than three times the line.
-    /// - [`UnexpectedEof`](ErrorKind::UnexpectedEof) if a connection ended within the answer, or the second one before it.
+    /// - [`TimedOut`](ErrorKind::TimedOut) if the server took or sent nothing for the whole
+    ///   timeout.
+    /// - [`InvalidData`](ErrorKind::InvalidData) if the server sent more than an answer: something
+    ///   behind its newline, or more than three times the line.
+    /// - [`UnexpectedEof`](ErrorKind::UnexpectedEof) if a connection ended within the answer, or
+    ///   the second one before it.
     /// - Another error of the system.
     pub fn ask(&mut self, sentence: &[u8], observer: impl Fn(Event)) -> Result<Vec<u8>, AskError> {
         // One write sends both, the sentence and its newline.
         let line = [sentence, b"\n"].concat();
-        // Taken: after an error it is not used again, since an answer that comes late would be taken for the next one.
+        // Taken: after an error it is not used again, since an answer that comes late would be
+        // taken for the next one.
         if let Some(connection) = self.connection.take() {
             if let Some(answer) = connection
                 .exchange(&line, &observer)
@@ -90,33 +95,39 @@ impl Client {
 
     /// Sends all of `input`, and writes all answers to `output` as they arrive.
     ///
-    /// Both directions run at once, so any amount of input flows, in constant memory. `output` is flushed after each
-    /// write. At the end of `input` the connection is half-closed, which tells the server that no more will come.
+    /// Both directions run at once, so any amount of input flows, in constant memory. `output` is
+    /// flushed after each write. At the end of `input` the connection is half-closed, which tells
+    /// the server that no more will come.
     ///
-    /// `pipe` returns when everything is answered. It does not wait until the server closes the connection, if it can
-    /// know without. Upper case has exactly the newlines of its text. So:
+    /// `pipe` returns when everything is answered. It does not wait until the server closes the
+    /// connection, if it can know without. Upper case has exactly the newlines of its text. So:
     ///
-    /// - If `input` ends with a newline, everything is answered when as many newlines have come back as were sent.
-    /// - If it does not, the answer to the last line must have begun, too, and only the server's end of the stream shows
-    ///   that it is complete.
+    /// - If `input` ends with a newline, everything is answered when as many newlines have come
+    ///   back as were sent.
+    /// - If it does not, the answer to the last line must have begun, too, and only the server's
+    ///   end of the stream shows that it is complete.
     ///
-    /// The timeout counts only while the network is waited for, not while `input` has nothing or `output` takes nothing.
-    /// So a server that does not answer is not given up as long as `input` may bring more.
+    /// The timeout counts only while the network is waited for, not while `input` has nothing or
+    /// `output` takes nothing. So a server that does not answer is not given up as long as `input`
+    /// may bring more.
     ///
     /// # Errors
     ///
     /// [`PipeError`] says whether input, output or network failed. Errors of the network are:
     ///
-    /// - [`TimedOut`](ErrorKind::TimedOut) if the server took and sent nothing for the whole timeout.
-    /// - [`UnexpectedEof`](ErrorKind::UnexpectedEof) if the server ended the connection before everything was answered.
-    ///   If only the end of `input` is missing, `pipe` waits half a second for it.
-    /// - [`InvalidData`](ErrorKind::InvalidData) if the server sent more than it was asked: more newlines, or more than
-    ///   three times the bytes. What was read last is not written to `output` then.
+    /// - [`TimedOut`](ErrorKind::TimedOut) if the server took and sent nothing for the whole
+    ///   timeout.
+    /// - [`UnexpectedEof`](ErrorKind::UnexpectedEof) if the server ended the connection before
+    ///   everything was answered. If only the end of `input` is missing, `pipe` waits half a second
+    ///   for it.
+    /// - [`InvalidData`](ErrorKind::InvalidData) if the server sent more than it was asked: more
+    ///   newlines, or more than three times the bytes. What was read last is not written to
+    ///   `output` then.
     /// - [`NotConnected`](ErrorKind::NotConnected) after an error of [`ask`](Self::ask).
     /// - Another error of the system.
     ///
-    /// After an error, a thread may still wait for `input`, because nothing can interrupt that. It ends when `input`
-    /// returns.
+    /// After an error, a thread may still wait for `input`, because nothing can interrupt that. It
+    /// ends when `input` returns.
     pub fn pipe(
         self,
         input: impl Read + Send + 'static,
@@ -133,12 +144,17 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`InvalidData`](ErrorKind::InvalidData) if the server has sent something since the last answer.
-    pub fn close(self) -> io::Result<()> {
-        match self.connection {
-            Some(connection) => connection.check_nothing_has_come(),
-            None => Ok(()),
-        }
+    /// [`InvalidData`](ErrorKind::InvalidData) if the server has sent something since the last
+    /// answer.
+    pub fn close(self, observer: impl Fn(Event)) -> io::Result<()> {
+        let Some(connection) = self.connection else {
+            return Ok(());
+        };
+        let result = connection.check_nothing_has_come();
+        let server = connection.server;
+        drop(connection);
+        tell!(observer, "closed the connection to {server}");
+        result
     }
 }
 
@@ -161,8 +177,9 @@ impl Connection {
         try_each_address(addresses, deadline, |server, its_deadline| {
             let socket = TcpStream::connect_timeout(&server, time_left(its_deadline))?;
             let own_address = socket.local_addr()?;
-            // Where nothing is listening, the system may choose that very port for the client, and TCP then connects the
-            // socket to itself. The comparison is with the peer's address, since `server` may be 0.0.0.0.
+            // Where nothing is listening, the system may choose that very port for the client, and
+            // TCP then connects the socket to itself. The comparison is with the peer's address,
+            // since `server` may be 0.0.0.0.
             if socket.peer_addr().is_ok_and(|peer| peer == own_address) {
                 return Err(ErrorKind::ConnectionRefused.into());
             }
@@ -176,8 +193,8 @@ impl Connection {
         })
     }
 
-    /// Sends `line` and returns the answer without its newline, or `None` if the connection has ended before the first byte
-    /// of the answer.
+    /// Sends `line` and returns the answer without its newline, or `None` if the connection has
+    /// ended before the first byte of the answer.
     fn exchange(&self, line: &[u8], observer: &impl Fn(Event)) -> io::Result<Option<Vec<u8>>> {
         let start = Instant::now();
         let mut answer = Vec::new();

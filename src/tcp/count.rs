@@ -2,7 +2,8 @@
 
 use crate::uppercase::LONGEST_GROWTH;
 
-/// A text has at most this many times the bytes of its upper case: `ı` has 2 bytes, its upper case `I` has 1 (Unicode 17).
+/// A text has at most this many times the bytes of its upper case: `ı` has 2 bytes, its upper case
+/// `I` has 1 (Unicode 17).
 const LONGEST_SHRINKAGE: u64 = 2;
 
 /// What has gone in one direction.
@@ -18,8 +19,8 @@ impl Count {
     /// Adds a chunk, which is not empty.
     pub(super) fn add(&mut self, chunk: &[u8]) {
         self.bytes += chunk.len() as u64;
-        // Up to 128 newlines can be counted in a `u8`. The compiler adds several `u8` at once in one vector instruction,
-        // so this is much faster than to count all in a `u64`.
+        // Up to 128 newlines can be counted in a `u8`. The compiler adds several `u8` at once in
+        // one vector instruction, so this is much faster than to count all in a `u64`.
         for part in chunk.chunks(128) {
             let newlines: u8 = part.iter().map(|&byte| u8::from(byte == b'\n')).sum();
             self.newlines += u64::from(newlines);

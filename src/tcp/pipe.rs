@@ -1,16 +1,18 @@
 //! Both directions of a connection at once.
 //!
-//! The danger is a deadlock. Think of a client that first sends everything and then reads the answers. If there is much to
-//! send, it hangs: nobody reads the server's answers, so the server cannot write any more, so it stops reading, so the
-//! client cannot write any more either. Each waits for the other.
+//! The danger is a deadlock. Think of a client that first sends everything and then reads the
+//! answers. If there is much to send, it hangs: nobody reads the server's answers, so the server
+//! cannot write any more, so it stops reading, so the client cannot write any more either. Each
+//! waits for the other.
 //!
-//! So there are two threads. The [`Sender`] reads the input and writes to the connection. The [`Receiver`] reads from the
-//! connection and writes to the output; it runs in the caller's thread.
+//! So there are two threads. The [`Sender`] reads the input and writes to the connection. The
+//! [`Receiver`] reads from the connection and writes to the output; it runs in the caller's thread.
 //!
-//! The receiver decides everything: when all is answered, when the server has sent too much, and when the server has been
-//! silent for too long. For this it looks at [`Sending`], where the sender writes down what it does. While a thread waits
-//! for the network, it cannot look at anything. So the socket has short timeouts, after which a read or a write returns
-//! even if nothing has happened.
+//! The receiver decides everything: when all is answered, when the server has sent too much, and
+//! when the server has been silent for too long. For this it looks at [`Sending`], where the sender
+//! writes down what it does. While a thread waits for the network, it cannot look at anything. So
+//! the socket has short timeouts, after which a read or a write returns even if nothing has
+//! happened.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -26,16 +28,18 @@ use super::sending::{Sending, SendingEnd, SharedSending};
 use crate::retry::{call_socket, retry_interrupted};
 use crate::{Bytes, Event};
 
-/// How many bytes one read or write moves at most. Measured: with half of it, `pipe` is a tenth slower.
+/// How many bytes one read or write moves at most. Measured: with half of it, `pipe` is a tenth
+/// slower.
 const CHUNK: usize = 256 * 1024;
 
-/// How long a read of the receiver waits at most before it looks at [`Sending`]. When the input has ended and everything is
-/// answered, this is how late the receiver may see it: too short to be noticed.
+/// How long a read of the receiver waits at most before it looks at [`Sending`]. When the input has
+/// ended and everything is answered, this is how late the receiver may see it: too short to be
+/// noticed.
 const LONGEST_READ: Duration = Duration::from_millis(100);
 
-/// How long the receiver waits for the end of the input, if the server has ended the stream first. The textbook's server
-/// answers once and closes, and that may happen before the client has seen the end of its input. Half a second is enough
-/// for a busy machine.
+/// How long the receiver waits for the end of the input, if the server has ended the stream first.
+/// The textbook's server answers once and closes, and that may happen before the client has seen
+/// the end of its input. Half a second is enough for a busy machine.
 const GRACE: Duration = Duration::from_millis(500);
 
 /// See [`Client::pipe`](super::Client::pipe).
@@ -47,7 +51,8 @@ pub(super) fn run(
     observer: impl Fn(Event) + Clone + Send + 'static,
 ) -> Result<(), PipeError> {
     let socket = &connection.socket;
-    // A write that waits returns after an eighth of the timeout, and then the sender notes what the network has taken.
+    // A write that waits returns after an eighth of the timeout, and then the sender notes what the
+    // network has taken.
     let longest_write = timeout / 8;
     let longest_read = longest_write.min(LONGEST_READ);
     socket
@@ -81,9 +86,10 @@ pub(super) fn run(
         last_received: Instant::now(),
     };
     let result = receiver.run(output);
-    // This ends the sender if it waits for the network. It fails if the connection has been reset, and then there is nothing
-    // to end.
+    // This ends the sender if it waits for the network. It fails if the connection has been reset,
+    // and then there is nothing to end.
     let _ = socket.shutdown(Shutdown::Both);
+    tell!(observer, "closed the connection to {}", connection.server);
     result
 }
 
@@ -168,7 +174,8 @@ struct Receiver<'a, O> {
     patience: Duration,
     shared: &'a SharedSending,
     received: Count,
-    /// When something was last received and then written to the output. A slow output is not the server's fault.
+    /// When something was last received and then written to the output. A slow output is not the
+    /// server's fault.
     last_received: Instant,
 }
 
@@ -203,8 +210,8 @@ impl<O: Fn(Event)> Receiver<'_, O> {
         }
     }
 
-    /// Whether all input has been sent and answered. Without a newline at the end, only the server's end of the stream can
-    /// show that the last answer is complete.
+    /// Whether all input has been sent and answered. Without a newline at the end, only the
+    /// server's end of the stream can show that the last answer is complete.
     fn is_everything_answered(&self) -> bool {
         let sending = self.shared.lock();
         let has_sent_all = matches!(
@@ -214,7 +221,8 @@ impl<O: Fn(Event)> Receiver<'_, O> {
         has_sent_all && !sending.sent.has_open_line() && self.received.is_answer_to(&sending.sent)
     }
 
-    /// Returns an error if the network has been waited for, and nothing has moved, for the whole timeout.
+    /// Returns an error if the network has been waited for, and nothing has moved, for the whole
+    /// timeout.
     fn check_clock(&self) -> Result<(), PipeError> {
         let mut sending = self.shared.lock();
         let Some(waiting_since) = sending.waiting_since else {
@@ -230,8 +238,8 @@ impl<O: Fn(Event)> Receiver<'_, O> {
         }
     }
 
-    /// The server will send no more. All is well if everything that was sent is answered, and the input ends soon without
-    /// anything more.
+    /// The server will send no more. All is well if everything that was sent is answered, and the
+    /// input ends soon without anything more.
     fn finish_after_server(&self, server_end: ServerEnd) -> Result<(), PipeError> {
         let sent = self.shared.lock().sent;
         // A reset may have taken away a part of the last line's answer.

@@ -9,11 +9,12 @@ use super::count::Count;
 /// What the sender tells the receiver.
 #[derive(Default)]
 pub(super) struct Sending {
-    /// All that has been sent, and the chunk that is being sent. A chunk is counted before it is written, so that no answer
-    /// can come to something that has not been counted.
+    /// All that has been sent, and the chunk that is being sent. A chunk is counted before it is
+    /// written, so that no answer can come to something that has not been counted.
     pub(super) sent: Count,
-    /// Since when the network has been waited for: the beginning of the current chunk, the last time that the network took
-    /// a part of it, or the end of sending. `None` while the sender waits for input.
+    /// Since when the network has been waited for: the beginning of the current chunk, the last
+    /// time that the network took a part of it, or the end of sending. `None` while the sender
+    /// waits for input.
     pub(super) waiting_since: Option<Instant>,
     /// How sending ended. `None` while it goes on.
     pub(super) end: Option<SendingEnd>,
@@ -35,11 +36,13 @@ pub(super) struct SharedSending {
 
 impl SharedSending {
     pub(super) fn lock(&self) -> MutexGuard<'_, Sending> {
-        // The lock would be poisoned if a thread had panicked while it held the lock. No code under the lock can panic.
+        // The lock would be poisoned if a thread had panicked while it held the lock. No code under
+        // the lock can panic.
         self.sending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits as long as `condition` is true, but at most for `longest_wait`. The sender can take the lock meanwhile.
+    /// Waits as long as `condition` is true, but at most for `longest_wait`. The sender can take
+    /// the lock meanwhile.
     pub(super) fn wait_while(
         &self,
         condition: impl FnMut(&mut Sending) -> bool,

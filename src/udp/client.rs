@@ -21,18 +21,20 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// The shortest wait for an answer. With a shorter one, a busy server would often be asked twice.
 const SHORTEST_WAIT: Duration = Duration::from_millis(200);
 
-/// The pause after a failed receive. Without it, a receive that always fails would keep a processor busy.
+/// The pause after a failed receive. Without it, a receive that always fails would keep a processor
+/// busy.
 const RECEIVE_PAUSE: Duration = Duration::from_millis(5);
 
-/// How many used sockets a client keeps open. An answer is hardly ever later than 64 sentences, and a process may usually
-/// have at least 256 descriptors.
+/// How many used sockets a client keeps open. An answer is hardly ever later than 64 sentences, and
+/// a process may usually have at least 256 descriptors.
 const KEPT_SOCKETS: usize = 64;
 
 /// A client that asks one sentence at a time, and sends it again when no answer comes.
 ///
-/// Each sentence has a connected socket of its own. Its port is none that the last 64 sockets had, and not the server's
-/// port, to which [`serve`](super::serve) would not answer. So a stranger's datagram is never an answer, a closed port is reported at
-/// once, and an answer that comes late or twice never reaches a later sentence.
+/// Each sentence has a connected socket of its own. Its port is none that the last 64 sockets had,
+/// and not the server's port, to which [`serve`](super::serve) would not answer. So a stranger's
+/// datagram is never an answer, a closed port is reported at once, and an answer that comes late or
+/// twice never reaches a later sentence.
 #[derive(Debug)]
 pub struct Client {
     addresses: Vec<SocketAddr>,
@@ -41,7 +43,8 @@ pub struct Client {
     last_answered: Option<SocketAddr>,
     /// How long to wait for the next answer before the sentence is sent again.
     first_wait: Duration,
-    /// The sockets of the last sentences, the oldest in front. While a socket is open, no other gets its port.
+    /// The sockets of the last sentences, the oldest in front. While a socket is open, no other
+    /// gets its port.
     used_sockets: VecDeque<UdpSocket>,
     /// Where answers are received.
     buffer: Vec<u8>,
@@ -60,24 +63,27 @@ impl Client {
         }
     }
 
-    /// Sends `sentence` and returns the answer. [`is_cut`] tells whether the answer has lost its end.
+    /// Sends `sentence` and returns the answer. [`is_cut`] tells whether the answer has lost its
+    /// end.
     ///
-    /// - If no answer comes, it sends again. The first wait is 1 s. After an answer has been timed, it is three times that
-    ///   round trip, but at least 200 ms. Each further wait is twice as long as the one before, up to 1 s.
-    /// - The address that answered the last sentence is asked alone. If nobody is there any more, or if there was no
-    ///   answer yet, all addresses are asked in turn. Each gets an equal share of the time that is left.
-    /// - An empty answer to a sentence that is not empty is ignored. Some load balancers send it for a server that is
-    ///   down.
+    /// - If no answer comes, it sends again. The first wait is 1 s. After an answer has been timed,
+    ///   it is three times that round trip, but at least 200 ms. Each further wait is twice as long
+    ///   as the one before, up to 1 s.
+    /// - The address that answered the last sentence is asked alone. If nobody is there any more,
+    ///   or if there was no answer yet, all addresses are asked in turn. Each gets an equal share
+    ///   of the time that is left.
+    /// - An empty answer to a sentence that is not empty is ignored. Some load balancers send it
+    ///   for a server that is down.
     ///
     /// `observer` is told of each try and of the answer.
     ///
     /// # Errors
     ///
-    /// - [`ConnectionRefused`](ErrorKind::ConnectionRefused) if nothing is listening there. Windows says
-    ///   [`ConnectionReset`](ErrorKind::ConnectionReset).
+    /// - [`ConnectionRefused`](ErrorKind::ConnectionRefused) if nothing is listening there. Windows
+    ///   says [`ConnectionReset`](ErrorKind::ConnectionReset).
     /// - [`TimedOut`](ErrorKind::TimedOut) if no answer came in time.
-    /// - Another error of the system. If a send or a receive fails, that is treated as one lost datagram, and the error is
-    ///   returned only if no answer comes in time.
+    /// - Another error of the system. If a send or a receive fails, that is treated as one lost
+    ///   datagram, and the error is returned only if no answer comes in time.
     pub fn ask(&mut self, sentence: &[u8], observer: impl Fn(Event)) -> io::Result<Vec<u8>> {
         let deadline = Instant::now() + self.timeout;
         // Taken: if it fails now, the next sentence is sent to all addresses.
@@ -140,7 +146,14 @@ impl Client {
                 ),
                 Err(error) => lost.add(error)?,
             }
-            let answer = receive_answer(socket, sentence, next_try, &mut self.buffer, &mut lost)?;
+            let answer = receive_answer(
+                socket,
+                server,
+                sentence,
+                next_try,
+                &mut self.buffer,
+                &mut lost,
+            )?;
             if let Some(size) = answer {
                 let time = start.elapsed();
                 tell!(
@@ -148,8 +161,8 @@ impl Client {
                     "received {} from {server} after {time:.1?}",
                     Bytes(size)
                 );
-                // After several tries nobody knows which of them was answered. So only the answer to a single try is
-                // timed (Karn's algorithm, RFC 6298).
+                // After several tries nobody knows which of them was answered. So only the answer
+                // to a single try is timed (Karn's algorithm, RFC 6298).
                 if tries == 1 {
                     self.first_wait = (3 * time).clamp(SHORTEST_WAIT, LONGEST_WAIT);
                 }
@@ -163,10 +176,11 @@ impl Client {
     }
 }
 
-/// Returns a new socket that is connected to `server`. Its port is free, and not the port of the server.
+/// Returns a new socket that is connected to `server`. Its port is free, and not the port of the
+/// server.
 ///
-/// To connect a UDP socket sends nothing. From then on, the system discards what others send to the socket, and reports
-/// when the port of the server is closed.
+/// To connect a UDP socket sends nothing. From then on, the system discards what others send to the
+/// socket, and reports when the port of the server is closed.
 fn open_socket(server: SocketAddr) -> io::Result<UdpSocket> {
     let any_address = if server.is_ipv4() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED)
@@ -183,15 +197,16 @@ fn open_socket(server: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-/// Waits until `end` for the answer to `sentence`. Returns its size in `buffer`, or `None` if it has not come.
+/// Waits until `end` for the answer to `sentence`. Returns its size in `buffer`, or `None` if it
+/// has not come.
 fn receive_answer(
     socket: &UdpSocket,
+    server: SocketAddr,
     sentence: &[u8],
     end: Instant,
     buffer: &mut [u8],
     lost: &mut LostDatagrams,
 ) -> io::Result<Option<usize>> {
-    let server = socket.peer_addr()?;
     loop {
         let is_last_look = Instant::now() >= end;
         socket.set_read_timeout(Some(time_left(end)))?;
@@ -209,7 +224,8 @@ fn receive_answer(
                 thread::sleep(RECEIVE_PAUSE);
             }
         }
-        // It looks once more after the end: the answer may have come while the process was stopped (Ctrl-Z).
+        // It looks once more after the end: the answer may have come while the process was stopped
+        // (Ctrl-Z).
         if is_last_look {
             return Ok(None);
         }
@@ -238,11 +254,13 @@ impl LostDatagrams {
     }
 }
 
-/// Returns whether `answer` has lost its end on the way: whether it is shorter than any upper case of `sentence` can be.
+/// Returns whether `answer` has lost its end on the way: whether it is shorter than any upper case
+/// of `sentence` can be.
 ///
-/// A server or a load balancer with a short buffer cuts answers. The shortest upper case takes each character as it is or
-/// as its upper case, whichever is shorter, because a server may know only ASCII or an older Unicode. If as many bytes
-/// were cut as other characters have grown, the cut is not found.
+/// A server or a load balancer with a short buffer cuts answers. The shortest upper case takes each
+/// character as it is or as its upper case, whichever is shorter, because a server may know only
+/// ASCII or an older Unicode. If as many bytes were cut as other characters have grown, the cut is
+/// not found.
 ///
 /// # Examples
 ///

@@ -44,10 +44,11 @@ impl Sockets {
     }
 }
 
-/// Binds a socket for each protocol and each address. If the port is 0, all of them get the same free port.
+/// Binds a socket for each protocol and each address. If the port is 0, all of them get the same
+/// free port.
 pub(crate) fn bind(addresses: &[SocketAddr], protocols: &[Protocol]) -> Result<Sockets> {
-    // The system chooses a port that is free for the first socket. If another program has it for the next one, another
-    // port is tried. A hundred such ports in a row are as good as impossible.
+    // The system chooses a port that is free for the first socket. If another program has it for
+    // the next one, another port is tried. A hundred such ports in a row are as good as impossible.
     let wants_free_port = addresses.iter().any(|address| address.port() == 0);
     let mut tries_left = if wants_free_port { 100 } else { 1 };
     loop {
@@ -61,7 +62,8 @@ pub(crate) fn bind(addresses: &[SocketAddr], protocols: &[Protocol]) -> Result<S
 
 /// Does what [`bind`] does, with one free port.
 ///
-/// A port that is in use or not permitted is an error. Any other failure is none, as long as each protocol has a socket.
+/// A port that is in use or not permitted is an error. Any other failure is none, as long as each
+/// protocol has a socket.
 fn try_bind(addresses: &[SocketAddr], protocols: &[Protocol]) -> Result<Sockets> {
     let mut sockets = Sockets::default();
     for &protocol in protocols {
@@ -106,7 +108,8 @@ mod tests {
     use super::*;
     use Protocol::{Tcp, Udp};
 
-    /// The names of what is bound for `addresses`, with the port as `P`, where it is the same for all.
+    /// The names of what is bound for `addresses`, with the port as `P`, where it is the same for
+    /// all.
     #[track_caller]
     fn check(addresses: &[&str], protocols: &[Protocol], expected: &[&str]) {
         let parsed: Vec<_> = addresses.iter().map(|a| a.parse().unwrap()).collect();
