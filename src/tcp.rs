@@ -77,6 +77,12 @@
 //! - One byte per idle timeout keeps a connection, and one peer may hold all N.
 //! - A client that never reads ties up the system's buffers, several megabytes for each connection.
 //! - An answer that is cut within a last line without a newline cannot be told from a whole one.
+//! - If the client's system gives a connection up (Linux does after about 15 minutes without an
+//!   acknowledgement), an answer may also be cut there.
+//! - The book's server in the Java edition ends every answer with a newline. If the input's last line
+//!   has none, its answer is one newline more than was asked: an error.
+//! - A socket that is connected to itself leaves its port in use for a minute (TIME-WAIT). It can only
+//!   happen with a port that the system gives to clients.
 //! - Urgent data (TCP's `URG`) is not part of the stream.
 //! - Windows makes no promise about a connection after a timed-out send. It has been seen to work
 //!   under Wine.

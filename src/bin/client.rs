@@ -73,9 +73,11 @@ fn run(args: Args) -> Result<ExitCode> {
         host: args.host,
         port: args.port,
         timeout: args.timeout,
-        is_on_this_machine: addresses
-            .iter()
-            .any(|address| address.ip().is_loopback() || address.ip().is_unspecified()),
+        is_on_this_machine: addresses.iter().any(|address| {
+            // `::ffff:127.0.0.1` is the IPv4 address 127.0.0.1.
+            let ip = address.ip().to_canonical();
+            ip.is_loopback() || ip.is_unspecified()
+        }),
     };
     let verbose = args.verbose;
     let observer = move |event: Event| {

@@ -80,9 +80,6 @@ fn start(args: &Args) -> Result<()> {
         (true, true) | (false, false) => &[Protocol::Udp, Protocol::Tcp],
     };
     let sockets = sockets::bind(&addresses, protocols)?;
-    for skipped in &sockets.skipped {
-        common::note(format_args!("note: {skipped}"));
-    }
 
     let reporter = Arc::new(Reporter {
         verbose: args.verbose,
@@ -102,6 +99,10 @@ fn start(args: &Args) -> Result<()> {
     for name in sockets.names {
         // Nobody has to read stdout. The server serves all the same.
         let _ = writeln!(io::stdout(), "The server is ready to receive on {name}");
+    }
+    // Last, because a stderr that nobody reads may stop this thread.
+    for skipped in sockets.skipped {
+        common::note(format_args!("note: {skipped}"));
     }
     Ok(())
 }

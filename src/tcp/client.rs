@@ -243,7 +243,7 @@ impl Connection {
     }
 
     /// Returns `InvalidData` if something has come that nobody has asked for.
-    fn check_nothing_has_come(&self) -> io::Result<()> {
+    pub(super) fn check_nothing_has_come(&self) -> io::Result<()> {
         // A look that neither waits nor takes anything away.
         self.socket.set_nonblocking(true)?;
         let look = self.socket.peek(&mut [0]);

@@ -27,7 +27,7 @@ impl Error for AskError {}
 /// What failed in [`Client::pipe`](super::Client::pipe).
 #[derive(Debug)]
 pub enum PipeError {
-    /// The input could not be read. All that was sent before is answered.
+    /// The input could not be read. What was sent before is answered, unless the server is silent.
     Input(io::Error),
     /// The output could not be written.
     Output(io::Error),

@@ -85,7 +85,11 @@ pub(super) fn run(
         received: Count::default(),
         last_received: Instant::now(),
     };
-    let result = receiver.run(output);
+    let result = receiver.run(output).and_then(|()| {
+        connection
+            .check_nothing_has_come()
+            .map_err(PipeError::Network)
+    });
     // This ends the sender if it waits for the network. It fails if the connection has been reset,
     // and then there is nothing to end.
     let _ = socket.shutdown(Shutdown::Both);
@@ -197,7 +201,7 @@ impl<O: Fn(Event)> Receiver<'_, O> {
                     output.flush().map_err(PipeError::Output)?;
                     self.last_received = Instant::now();
                 }
-                Err(error) if error.kind() == ErrorKind::TimedOut => self.check_clock()?,
+                Err(error) if error.kind() == ErrorKind::TimedOut => self.check_progress()?,
                 Err(error) if says_connection_ended(&error) => {
                     return self.finish_after_server(ServerEnd::Reset);
                 }
@@ -221,19 +225,27 @@ impl<O: Fn(Event)> Receiver<'_, O> {
         has_sent_all && !sending.sent.has_open_line() && self.received.is_answer_to(&sending.sent)
     }
 
-    /// Returns an error if the network has been waited for, and nothing has moved, for the whole
-    /// timeout.
-    fn check_clock(&self) -> Result<(), PipeError> {
+    /// Returns an error if sending has failed, or if the network has been waited for, and nothing
+    /// has moved, for too long.
+    fn check_progress(&self) -> Result<(), PipeError> {
         let mut sending = self.shared.lock();
         let Some(waiting_since) = sending.waiting_since else {
             return Ok(());
         };
         let last_progress = waiting_since.max(self.last_received);
-        if last_progress.elapsed() < self.patience {
+        let is_overdue = last_progress.elapsed() >= self.patience;
+        // If sending has failed because the server has ended the connection, the next read will find
+        // that, and more answers may come before.
+        let has_failed = match &sending.end {
+            Some(SendingEnd::NetworkFailed(error)) => !says_connection_ended(error),
+            _ => false,
+        };
+        if !is_overdue && !has_failed {
             return Ok(());
         }
         match sending.end.take() {
             Some(SendingEnd::NetworkFailed(error)) => Err(PipeError::Network(error)),
+            Some(SendingEnd::InputFailed(error)) => Err(PipeError::Input(error)),
             _ => Err(PipeError::Network(ErrorKind::TimedOut.into())),
         }
     }

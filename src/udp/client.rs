@@ -7,9 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::BUFFER_SIZE;
-use crate::retry::{
-    call_socket, retry_interrupted, says_nobody_is_there, time_left, try_each_address,
-};
+use crate::retry::{call_socket, says_nobody_is_there, time_left, try_each_address};
 use crate::{Bytes, Event};
 
 /// The first wait for an answer, before any round trip has been timed. TCP has the same (RFC 6298).
@@ -138,7 +136,9 @@ impl Client {
         loop {
             tries += 1;
             let next_try = deadline.min(Instant::now() + wait);
-            match retry_interrupted(|| socket.send(sentence)) {
+            // Even a send can wait: for room in the send buffer, if the link is slow.
+            socket.set_write_timeout(Some(time_left(next_try)))?;
+            match call_socket(|| socket.send(sentence)) {
                 Ok(_) => tell!(
                     observer,
                     "sent {} from port {port} to {server}, try {tries}",
