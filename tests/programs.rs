@@ -79,15 +79,6 @@ fn bad_usage() {
 }
 
 #[test]
-fn the_least_and_the_most_of_each_flag() {
-    let server = Server::start("--max-connections 1 --idle-timeout 86400");
-    client("--udp -w 86400", server.port())
-        .input("x")
-        .prints("X");
-    Server::start("--tcp --max-connections 4096 --idle-timeout 0.001");
-}
-
-#[test]
 fn help_and_version() {
     let readme = include_str!("../README.md").replace("\r\n", "\n");
     for program in [SERVER, CLIENT] {
@@ -365,8 +356,12 @@ mod on_linux {
     #[test]
     fn a_connection_to_itself_is_nobody() {
         // The only free port is the one that is asked.
+        let there = common::loopback_ips();
         for host in ["127.0.0.1", "0.0.0.0", "::", "0"] {
-            let script = format!("echo hello | {CLIENT} --tcp --host {host} --port 40000");
+            if host == "::" && !there.contains(&"::1") {
+                continue;
+            }
+            let script = format!("echo hello | '{CLIENT}' --tcp --host {host} --port 40000");
             let server = if host.contains(':') {
                 format!("[{host}]")
             } else {
@@ -383,8 +378,8 @@ mod on_linux {
     fn the_servers_port_is_never_a_clients() {
         // It would be drawn for one line in 36.
         let script = format!(
-            "coproc {SERVER} --udp --host 127.0.0.1 --port 40000; read -u ${{COPROC[0]}}; \
-             yes x | head -500 | {CLIENT} --udp --port 40000 -w 1 | uniq; \
+            "coproc '{SERVER}' --udp --host 127.0.0.1 --port 40000; read -u ${{COPROC[0]}}; \
+             yes x | head -500 | '{CLIENT}' --udp --port 40000 -w 1 | uniq; \
              status=${{PIPESTATUS[2]}}; kill $COPROC_PID; exit $status"
         );
         assert_with_ports("40000 40099", &script, 0, "X\n", "");

@@ -23,21 +23,24 @@ fn both_protocols_on_one_port() {
 #[test]
 fn a_port_in_use() {
     let (udp, tcp) = (udp("127.0.0.1"), TcpListener::bind("127.0.0.1:0").unwrap());
-    let (udp, tcp) = (
-        udp.local_addr().map(|address| (udp, address)).unwrap(),
-        tcp.local_addr().map(|address| (tcp, address)).unwrap(),
+    let (udp_address, tcp_address) = (udp.local_addr().unwrap(), tcp.local_addr().unwrap());
+    let udp_failure = UdpSocket::bind(udp_address).unwrap_err();
+    let tcp_failure = TcpListener::bind(tcp_address).unwrap_err();
+    let udp_error = format!(
+        "error: cannot listen on udp {udp_address}: {udp_failure}
+"
     );
-    let udp_failure = UdpSocket::bind(udp.1).unwrap_err();
-    let tcp_failure = TcpListener::bind(tcp.1).unwrap_err();
-    let udp_error = format!("error: cannot listen on udp {}: {udp_failure}\n", udp.1);
-    let tcp_error = format!("error: cannot listen on tcp {}: {tcp_failure}\n", tcp.1);
+    let tcp_error = format!(
+        "error: cannot listen on tcp {tcp_address}: {tcp_failure}
+"
+    );
     // Without a flag it wants both, and does not serve the one where it cannot serve the other.
     #[rustfmt::skip]
     let cases = [
-        ("--udp", udp.1, &udp_error),
-        ("--tcp", tcp.1, &tcp_error),
-        ("", udp.1, &udp_error),
-        ("", tcp.1, &tcp_error),
+        ("--udp", udp_address, &udp_error),
+        ("--tcp", tcp_address, &tcp_error),
+        ("", udp_address, &udp_error),
+        ("", tcp_address, &tcp_error),
     ];
     for (flags, address, error) in cases {
         let port = address.port().to_string();
@@ -157,7 +160,7 @@ mod on_linux {
     /// Runs `server` under a shell's `ulimit`.
     fn limited(limit: &str, flags: &str) -> Command {
         let mut command = Command::new("bash");
-        let script = format!("ulimit {limit}; exec {SERVER} {flags} \"$@\"");
+        let script = format!("ulimit {limit}; exec '{SERVER}' {flags} \"$@\"");
         command.args(["-c", &script, "server"]);
         command
     }
@@ -247,6 +250,23 @@ mod on_linux {
         child.wait().unwrap();
     }
 
+    #[test]
+    fn a_send_that_fails_for_good_is_said_once() {
+        // A firewall of its own: no answer goes out.
+        let script = format!(
+            "ip rule add pref 0 ipproto udp sport 40000 prohibit; ip rule add pref 1 lookup local; \
+             ip rule del pref 0 lookup local; \
+             coproc '{SERVER}' --udp --host 127.0.0.1 --port 40000; read -u ${{COPROC[0]}}; \
+             echo x | '{}' --udp --host 127.0.0.1 --port 40000 -w 1.5 || true; kill $COPROC_PID",
+            common::CLIENT
+        );
+        if let Some(mut command) = common::in_a_namespace("", "40001 40100", &script) {
+            let told = "udp 127.0.0.1:40000: cannot serve now: Permission denied (os error 13)\n\
+                 error: no answer from udp 127.0.0.1:40000 within 1.5 s\n";
+            assert_ends(&run(&mut command), 0, b"", told);
+        }
+    }
+
     /// Runs a server that a limit of processes holds to `threads`, its own first one among them.
     fn with_few_threads(threads: u32, flags: &str) -> Option<Output> {
         let script = format!("ulimit -u {threads}; exec \"$0\" {flags} --host 127.0.0.1 --port 0");
@@ -308,7 +328,7 @@ mod on_linux {
     fn an_address_that_cannot_be_had_is_said() {
         // A name of two addresses, and descriptors for one of them.
         let script = format!(
-            "ulimit -n 4; exec timeout 20 {SERVER} --tcp --max-connections 1 --host two.example --port 40000"
+            "ulimit -n 4; exec timeout 20 '{SERVER}' --tcp --max-connections 1 --host two.example --port 40000"
         );
         let hosts = "127.0.0.1 two.example\n127.0.0.2 two.example\n";
         let Some(mut command) = common::in_a_namespace(hosts, "40000 40100", &script) else {
@@ -344,7 +364,8 @@ mod on_linux {
     #[test]
     fn a_stdout_and_stderr_that_are_closed_or_full() {
         for redirection in [">&- 2>&-", ">/dev/full 2>/dev/full"] {
-            let shell = format!("exec {SERVER} --verbose --host 127.0.0.1 --port 0 {redirection}");
+            let shell =
+                format!("exec '{SERVER}' --verbose --host 127.0.0.1 --port 0 {redirection}");
             let mut server = Program::spawn(Command::new("bash").args(["-c", &shell]));
             let end = Instant::now() + DEADLINE;
             let port = loop {

@@ -384,7 +384,7 @@ fn an_input_error_comes_after_the_answers() {
         assert_eq!(String::from_utf8(output).unwrap(), expected);
     }
     // Something unanswered is the worse failure.
-    let port = common::scripted_tcp(&[common::Step::ReadAll, common::Step::Say("ONE\n")]);
+    let port = common::scripted_tcp([common::Step::ReadAll, common::Step::Say("ONE\n")]);
     let error = client(port)
         .pipe(FailingInput(b"one\ntwo\n"), io::sink(), |_| {})
         .unwrap_err();
@@ -433,7 +433,7 @@ impl Read for StaysOpen {
 
 #[test]
 fn a_pipe_that_waits_is_timed_out_on_every_system() {
-    let port = common::scripted_tcp(&[common::Step::ReadAll, common::Step::Stay]);
+    let port = common::scripted_tcp([common::Step::ReadAll, common::Step::Stay]);
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     let client = client_of(&[address], Duration::from_millis(200));
     let error = client

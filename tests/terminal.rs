@@ -9,7 +9,8 @@ mod common;
 
 use common::Step::{self, Read as ReadOnce, Say, Stay};
 use common::{
-    CLIENT, CLOSED, DEADLINE, MORE, NOBODY, PROTOCOLS, Server, closed_udp, fake_udp, scripted_tcp,
+    CLIENT, CLOSED, DEADLINE, MORE, NOBODY, PROTOCOLS, Server, closed_udp, error_line, fake_udp,
+    scripted_tcp,
 };
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -25,21 +26,21 @@ struct Terminal {
     script: Child,
     output: Receiver<Vec<u8>>,
     screen: String,
-    server: String,
-    port: u16,
+    /// The protocol and the port, for errors.
+    server: (&'static str, u16),
 }
 
 /// A client at a terminal that does not echo what is typed, or `None` and a visible word if there can't be one.
-fn terminal(flags: &str, port: u16) -> Option<Terminal> {
+fn terminal(flags: &'static str, port: u16) -> Option<Terminal> {
     terminal_with("", flags, port)
 }
 
 /// The same, after the shell's command `before`.
-fn terminal_with(before: &str, flags: &str, port: u16) -> Option<Terminal> {
+fn terminal_with(before: &str, flags: &'static str, port: u16) -> Option<Terminal> {
     if !common::has("script") {
         return None;
     }
-    let command = format!("{before} {CLIENT} {flags} --port {port}");
+    let command = format!("{before} '{CLIENT}' {flags} --port {port}");
     let mut script = Command::new("script");
     script.args(["-qe", "--echo", "never", "-c", &command, "/dev/null"]);
     script.stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -52,14 +53,11 @@ fn terminal_with(before: &str, flags: &str, port: u16) -> Option<Terminal> {
             let _ = sender.send(buffer[..size].to_vec());
         }
     });
-    let protocol = &flags[2..5];
-    let server = format!("{protocol} localhost:{port}");
     Some(Terminal {
         script,
         output,
         screen: String::new(),
-        server,
-        port,
+        server: (&flags[2..5], port),
     })
 }
 
@@ -94,16 +92,19 @@ impl Terminal {
     /// Checks its whole screen, with `>` for each prompt, and its exit status.
     #[track_caller]
     fn ends(mut self, status: i32, screen: &str) {
-        let protocol = self.server[..3].to_owned();
-        let expected = screen
-            .replace("SERVER", &self.server)
-            .replace("PROTOCOL", &protocol)
-            .replace("PORT", &self.port.to_string());
         while let Ok(output) = self.output.recv_timeout(DEADLINE) {
             self.screen += std::str::from_utf8(&output).unwrap();
         }
-        assert_eq!(self.shown(), expected);
+        assert_eq!(self.shown(), screen);
         assert_eq!(self.script.wait().unwrap().code(), Some(status));
+    }
+
+    /// The same, and behind `screen` stands an error.
+    #[track_caller]
+    fn fails_with(self, screen: &str, error: &str) {
+        let (protocol, port) = self.server;
+        let error = error_line(error, protocol, "localhost", port);
+        self.ends(1, &format!("{screen}{error}\n"));
     }
 }
 
@@ -154,7 +155,7 @@ fn a_windows_consoles_line_ends() {
 fn tcp_servers() {
     // (what the server does with each connection, what is typed, screen, error; `""` if all was answered)
     #[rustfmt::skip]
-    let cases: &[(&'static [Step], &str, &str, &str)] = &[
+    let cases: &[(&[Step], &str, &str, &str)] = &[
         (&[ReadOnce, Say("ANSWER\n")], "one\ntwo\nthree\n\x04", ">ANSWER\n>ANSWER\n>ANSWER\n>\n", ""),
         (&[ReadOnce, Say("ANSWER\n"), Stay], "one\n\x04", ">ANSWER\n>\n", ""),
         (&[ReadOnce], "one\n", ">", CLOSED),
@@ -177,7 +178,7 @@ fn tcp_servers() {
         terminal.types(typed);
         match error {
             "" => terminal.ends(0, screen),
-            _ => terminal.ends(1, &format!("{screen}error: {error}\n")),
+            _ => terminal.fails_with(screen, error),
         }
     }
 }
@@ -192,12 +193,18 @@ fn a_failed_udp_line_is_not_the_end() {
             .unwrap();
     });
     let silent = fake_udp(|_, _, _| {});
-    let nobody = format!(">error: {NOBODY}\n");
+    let nobody = error_line(NOBODY, "udp", "localhost", closed);
+    let no_answer = error_line(
+        "no answer from SERVER within 0.3 s",
+        "udp",
+        "localhost",
+        silent,
+    );
     #[rustfmt::skip]
     let cases = [
-        ("--udp", closed, "one\ntwo\n\x04", format!("{nobody}{nobody}>\n")),
+        ("--udp", closed, "one\ntwo\n\x04", format!(">{nobody}\n>{nobody}\n>\n")),
         ("--udp", miserly, "one\nthree\nfour\n\x04", ">ONE\n>error: the answer to line 2 was cut to 4 bytes; use --tcp\n>FOUR\n>\n".to_owned()),
-        ("--udp -w 0.3", silent, "one\n\x04", ">error: no answer from SERVER within 0.3 s\n>\n".to_owned()),
+        ("--udp -w 0.3", silent, "one\n\x04", format!(">{no_answer}\n>\n")),
     ];
     for (flags, port, typed, screen) in cases {
         let Some(mut terminal) = terminal(flags, port) else {
@@ -229,7 +236,7 @@ fn what_comes_between_two_lines_is_an_error() {
         let _kept = has_sent.recv_timeout(DEADLINE).unwrap();
         terminal.types(typed);
         let line_end = if typed == "\x04" { "\n" } else { "" };
-        terminal.ends(1, &format!(">ONE\n>{line_end}error: {MORE}\n"));
+        terminal.fails_with(&format!(">ONE\n>{line_end}"), MORE);
     }
 }
 
@@ -243,7 +250,7 @@ fn connecting_again_is_refused() {
     terminal.waits_for("ONE\n>");
     let _kept = kept.recv_timeout(DEADLINE).unwrap();
     terminal.types("two\n");
-    terminal.ends(1, &format!(">ONE\n>error: {NOBODY}\n"));
+    terminal.fails_with(">ONE\n>", NOBODY);
 }
 
 #[test]
@@ -261,5 +268,5 @@ fn connecting_again_takes_too_long() {
     }
     drop(stream);
     terminal.types("one\n");
-    terminal.ends(1, ">error: cannot connect to SERVER within 0.5 s\n");
+    terminal.fails_with(">", "cannot connect to SERVER within 0.5 s");
 }

@@ -23,11 +23,20 @@ pub const PROTOCOLS: [&str; 2] = ["--udp", "--tcp"];
 /// Far more than anything here should take: what waits longer is broken.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
-// What the client says, for `fails_with`, which puts names in for `SERVER`, `PROTOCOL` and `PORT`.
+// What the client says, with words for which `error_line` puts names in.
 pub const CLOSED: &str = "SERVER closed the connection before answering everything";
 pub const MORE: &str = "SERVER answers more than it was asked; is it an upper-case echo?";
 pub const NOBODY: &str =
     "nothing is listening on SERVER; start it with: server --PROTOCOL --port PORT";
+
+/// What the client says on stderr: `message` with the names in.
+pub fn error_line(message: &str, protocol: &str, host: &str, port: u16) -> String {
+    let message = message
+        .replace("SERVER", &format!("{protocol} {host}:{port}"))
+        .replace("PROTOCOL", protocol)
+        .replace("PORT", &port.to_string());
+    format!("error: {message}")
+}
 
 /// A client that asks a server on this machine. `flags` begin with the protocol: `"--tcp -w 0.5"`.
 pub fn client(flags: &str, port: u16) -> Client {
@@ -85,16 +94,8 @@ impl Client {
     /// took.
     #[track_caller]
     pub fn fails_with(self, stdout: impl AsRef<[u8]>, error: &str) -> Duration {
-        let stderr = self.put_names_into(&format!("error: {error}\n"));
+        let stderr = error_line(error, &self.protocol, &self.host, self.port) + "\n";
         self.ends(1, stdout.as_ref(), &stderr)
-    }
-
-    fn put_names_into(&self, message: &str) -> String {
-        let server = format!("{} {}:{}", self.protocol, self.host, self.port);
-        message
-            .replace("SERVER", &server)
-            .replace("PROTOCOL", &self.protocol)
-            .replace("PORT", &self.port.to_string())
     }
 
     #[track_caller]
@@ -463,9 +464,10 @@ pub enum Step {
 }
 
 /// A fake TCP server made of steps.
-pub fn scripted_tcp(steps: &'static [Step]) -> u16 {
+pub fn scripted_tcp(steps: impl AsRef<[Step]>) -> u16 {
+    let steps = steps.as_ref().to_vec();
     fake_tcp(move |mut stream| {
-        for step in steps {
+        for step in &steps {
             match step {
                 Step::Read => drop(stream.read(&mut [0; 1000])),
                 Step::ReadByte => drop(stream.read(&mut [0; 1])),
@@ -484,8 +486,11 @@ pub fn fake_udp(mut serve: impl FnMut(&UdpSocket, &[u8], SocketAddr) + Send + 's
     let port = socket.local_addr().unwrap().port();
     thread::spawn(move || {
         let mut buffer = vec![0; 65536];
-        while let Ok((size, peer)) = socket.recv_from(&mut buffer) {
-            serve(&socket, &buffer[..size], peer);
+        loop {
+            // On Windows it fails if an earlier answer found its port closed.
+            if let Ok((size, peer)) = socket.recv_from(&mut buffer) {
+                serve(&socket, &buffer[..size], peer);
+            }
         }
     });
     port
