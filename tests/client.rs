@@ -11,7 +11,7 @@ use common::{
     CLOSED, DEADLINE, MORE, NOBODY, assert_answer, client, error_line, fake_tcp, fake_udp,
     scripted_tcp,
 };
-use std::io::Write;
+use std::io::{Read as _, Write};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::mpsc::channel;
 use std::thread;
@@ -206,6 +206,7 @@ fn a_slow_producer_is_no_error() {
             assert_answer(&stream, line);
             (&stream).write_all(answer.as_bytes()).unwrap();
         }
+        let _ = (&stream).read_to_end(&mut Vec::new());
     });
     let mut client = client("--tcp --timeout 0.2", port).spawn();
     for (line, answer) in [("one\n", "ONE"), ("two\n", "TWO")] {

@@ -5,10 +5,9 @@
 
 mod common;
 
-use common::{DEADLINE, Program, SERVER, Server, ask, assert_ends, exchange, run, udp};
+use common::{Server, ask, assert_ends, exchange, run, server, udp};
 use std::io::Read;
 use std::net::{TcpListener, UdpSocket};
-use std::process::Command;
 
 #[test]
 fn both_protocols_on_one_port() {
@@ -23,64 +22,41 @@ fn both_protocols_on_one_port() {
 #[test]
 fn a_port_in_use() {
     let (udp, tcp) = (udp("127.0.0.1"), TcpListener::bind("127.0.0.1:0").unwrap());
-    let (udp_address, tcp_address) = (udp.local_addr().unwrap(), tcp.local_addr().unwrap());
-    let udp_failure = UdpSocket::bind(udp_address).unwrap_err();
-    let tcp_failure = TcpListener::bind(tcp_address).unwrap_err();
-    let udp_error = format!(
-        "error: cannot listen on udp {udp_address}: {udp_failure}
-"
-    );
-    let tcp_error = format!(
-        "error: cannot listen on tcp {tcp_address}: {tcp_failure}
-"
-    );
+    let (udp, tcp) = (udp.local_addr().unwrap(), tcp.local_addr().unwrap());
+    let udp_failure = UdpSocket::bind(udp).unwrap_err();
+    let tcp_failure = TcpListener::bind(tcp).unwrap_err();
     // Without a flag it wants both, and does not serve the one where it cannot serve the other.
     #[rustfmt::skip]
     let cases = [
-        ("--udp", udp_address, &udp_error),
-        ("--tcp", tcp_address, &tcp_error),
-        ("", udp_address, &udp_error),
-        ("", tcp_address, &tcp_error),
+        ("--udp", udp.port(), format!("cannot listen on udp {udp}: {udp_failure}")),
+        ("--tcp", tcp.port(), format!("cannot listen on tcp {tcp}: {tcp_failure}")),
+        ("", udp.port(), format!("cannot listen on udp {udp}: {udp_failure}")),
     ];
-    for (flags, address, error) in cases {
-        let port = address.port().to_string();
-        let mut server = Command::new(SERVER);
-        server
-            .args(flags.split_whitespace())
-            .args(["--host", "127.0.0.1", "--port", &port]);
-        assert_ends(&run(&mut server), 1, b"", error);
+    for (flags, port, error) in cases {
+        let output = run(&mut server(flags, "127.0.0.1", port));
+        assert_ends(&output, 1, b"", &format!("error: {error}\n"));
     }
 }
 
 #[test]
 fn an_address_of_another_machine() {
     let failure = UdpSocket::bind("192.0.2.1:0").unwrap_err();
-    let output =
-        run(Command::new(SERVER).args(["--udp", "--host", "192.0.2.1", "--port", "12000"]));
     let error = format!("error: cannot listen on udp 192.0.2.1:12000: {failure}\n");
+    let output = run(&mut server("--udp", "192.0.2.1", 12000));
     assert_ends(&output, 1, b"", &error);
 }
 
 #[test]
 fn restart_on_the_same_port() {
-    let server = Server::start("--tcp");
-    let port = server.port().to_string();
-    let mut stream = server.connect();
+    let first = Server::start("--tcp");
+    let address = first.address;
+    let mut stream = first.connect();
     exchange(&stream, "ping");
     // The server closes first, so its port lingers in TIME-WAIT.
-    drop(server);
+    drop(first);
     assert_eq!(stream.read(&mut [0; 1]).unwrap_or(0), 0);
-    let again = Program::spawn(Command::new(SERVER).args([
-        "--tcp",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        &port,
-    ]));
-    assert_eq!(
-        again.line(),
-        format!("The server is ready to receive on tcp 127.0.0.1:{port}")
-    );
+    let again = Server::spawn(&mut server("--tcp", "127.0.0.1", address.port()));
+    assert_eq!(again.address, address);
 }
 
 #[test]
@@ -114,10 +90,13 @@ fn stopped_and_continued() {
 #[cfg(target_os = "linux")]
 mod on_linux {
     use super::*;
+    use common::{Program, SERVER};
     use std::fs;
+    use std::io::Write;
     use std::net::SocketAddr;
+    use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixStream;
-    use std::process::{Output, Stdio};
+    use std::process::{Command, Output};
     use std::time::{Duration, Instant};
 
     /// A number of kilobytes from the system's table of a process.
@@ -160,8 +139,8 @@ mod on_linux {
     /// Runs `server` under a shell's `ulimit`.
     fn limited(limit: &str, flags: &str) -> Command {
         let mut command = Command::new("bash");
-        let script = format!("ulimit {limit}; exec '{SERVER}' {flags} \"$@\"");
-        command.args(["-c", &script, "server"]);
+        let script = format!("ulimit {limit}; exec '{SERVER}' {flags} --host 127.0.0.1 --port 0");
+        command.args(["-c", &script]);
         command
     }
 
@@ -196,58 +175,33 @@ mod on_linux {
         // A stderr that is full: the first report waits without end.
         let (stderr, _nobody_reads) = UnixStream::pair().unwrap();
         stderr.set_nonblocking(true).unwrap();
-        while std::io::Write::write(&mut &stderr, &[b'.'; 4096]).is_ok() {}
+        while (&stderr).write(&[b'.'; 4096]).is_ok() {}
         stderr.set_nonblocking(false).unwrap();
-        let mut command = Command::new(SERVER);
-        command.args([
-            "--tcp",
-            "--max-connections",
-            "4",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            "0",
-        ]);
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(std::os::fd::OwnedFd::from(stderr))
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let mut stdout = std::io::BufReader::new(child.stdout.take().unwrap());
-        std::io::BufRead::read_line(&mut stdout, &mut line).unwrap();
-        let address: SocketAddr = line.trim_end().rsplit(' ').next().unwrap().parse().unwrap();
+        let stderr = OwnedFd::from(stderr).into();
+        let mut command = server("--tcp --max-connections 4", "127.0.0.1", 0);
+        let server = Server::ready(Program::spawn_with_stderr(&mut command, stderr));
         let limit_descriptors = |limit: &str| {
-            let pid = child.id().to_string();
+            let pid = server.program.child.id().to_string();
             let limit = format!("--nofile={limit}:");
-            assert!(
-                Command::new("prlimit")
-                    .args(["--pid", &pid, &limit])
-                    .status()
-                    .unwrap()
-                    .success()
-            );
+            let prlimit = run(Command::new("prlimit").args(["--pid", &pid, &limit]));
+            assert_ends(&prlimit, 0, b"", "");
         };
 
         // Each thread serves one more, and gets no descriptor for the next.
         limit_descriptors("3");
-        let streams: Vec<_> = (0..4).map(|_| common::connect(address)).collect();
-        for stream in &streams {
-            exchange(stream, "ping");
-        }
+        let streams: Vec<_> = (0..4).map(|_| server.connect()).collect();
         for mut stream in streams {
+            exchange(&stream, "ping");
             stream.shutdown(std::net::Shutdown::Write).unwrap();
             assert_eq!(common::retry(|| stream.read(&mut [0; 1])), 0);
         }
         // So long does the shortage last.
         std::thread::sleep(Duration::from_millis(200));
         limit_descriptors("100");
-        let streams: Vec<_> = (0..3).map(|_| common::connect(address)).collect();
+        let streams: Vec<_> = (0..3).map(|_| server.connect()).collect();
         for stream in &streams {
             exchange(stream, "ping");
         }
-        child.kill().unwrap();
-        child.wait().unwrap();
     }
 
     #[test]
@@ -257,13 +211,13 @@ mod on_linux {
             "ip rule add pref 0 ipproto udp sport 40000 prohibit; ip rule add pref 1 lookup local; \
              ip rule del pref 0 lookup local; \
              coproc '{SERVER}' --udp --host 127.0.0.1 --port 40000; read -u ${{COPROC[0]}}; \
-             echo x | '{}' --udp --host 127.0.0.1 --port 40000 -w 1.5 || true; kill $COPROC_PID",
+             echo x | '{}' --udp --host 127.0.0.1 --port 40000 -w 1.5",
             common::CLIENT
         );
         if let Some(mut command) = common::in_a_namespace("", "40001 40100", &script) {
             let told = "udp 127.0.0.1:40000: cannot serve now: Permission denied (os error 13)\n\
                  error: no answer from udp 127.0.0.1:40000 within 1.5 s\n";
-            assert_ends(&run(&mut command), 0, b"", told);
+            assert_ends(&run(&mut command), 1, b"", told);
         }
     }
 
@@ -272,29 +226,19 @@ mod on_linux {
         let script = format!("ulimit -u {threads}; exec \"$0\" {flags} --host 127.0.0.1 --port 0");
         let is_root = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
         if !is_root {
-            common::skip(
-                "the limit counts all processes of a user; only root can be a user without any",
-            );
+            common::skip("the limit counts a user's processes; only root can be one without any");
             return None;
         }
         if !common::has("setpriv") {
             return None;
         }
         // The limit does not hold for root. A stranger's id may not read here, so it gets a copy.
-        let test = std::thread::current().name().unwrap().replace("::", "-");
-        let copy =
-            std::env::temp_dir().join(format!("uppercase-echo-{}-{test}", std::process::id()));
+        let copy = std::env::temp_dir().join(format!("uppercase-echo-{}", std::process::id()));
         fs::copy(SERVER, &copy).unwrap();
-        let user = 50_000 + std::process::id() % 10_000 + threads;
+        let user = format!("--reuid={}", 50_000 + std::process::id() % 10_000);
         let mut command = Command::new("setpriv");
         command
-            .args([
-                &format!("--reuid={user}"),
-                "--clear-groups",
-                "bash",
-                "-c",
-                &script,
-            ])
+            .args([&user, "--clear-groups", "bash", "-c", &script])
             .arg(&copy);
         let output = run(&mut command);
         fs::remove_file(copy).unwrap();
@@ -328,7 +272,7 @@ mod on_linux {
     fn an_address_that_cannot_be_had_is_said() {
         // A name of two addresses, and descriptors for one of them.
         let script = format!(
-            "ulimit -n 4; exec timeout 20 '{SERVER}' --tcp --max-connections 1 --host two.example --port 40000"
+            "ulimit -n 4; exec '{SERVER}' --tcp --max-connections 1 --host two.example --port 40000"
         );
         let hosts = "127.0.0.1 two.example\n127.0.0.2 two.example\n";
         let Some(mut command) = common::in_a_namespace(hosts, "40000 40100", &script) else {
@@ -367,7 +311,7 @@ mod on_linux {
             let shell =
                 format!("exec '{SERVER}' --verbose --host 127.0.0.1 --port 0 {redirection}");
             let mut server = Program::spawn(Command::new("bash").args(["-c", &shell]));
-            let end = Instant::now() + DEADLINE;
+            let end = Instant::now() + common::DEADLINE;
             let port = loop {
                 match listening_port(server.child.id()) {
                     Some(port) => break port,

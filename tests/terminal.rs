@@ -40,6 +40,11 @@ fn terminal_with(before: &str, flags: &'static str, port: u16) -> Option<Termina
     if !common::has("script") {
         return None;
     }
+    let help = Command::new("script").arg("--help").output().unwrap();
+    if !String::from_utf8_lossy(&help.stdout).contains("--echo") {
+        common::skip("the `script` here cannot turn the echo off");
+        return None;
+    }
     let command = format!("{before} '{CLIENT}' {flags} --port {port}");
     let mut script = Command::new("script");
     script.args(["-qe", "--echo", "never", "-c", &command, "/dev/null"]);

@@ -27,7 +27,9 @@ fn serve_on(socket: UdpSocket) -> (SocketAddr, Receiver<String>) {
     (address, events)
 }
 
-/// Asks from `socket`, and returns what the server has told until it sent the answer.
+/// Asks from `socket`, and returns what the server has told until it sent the answer. (Those who call it need larger
+/// datagrams, or more addresses, than macOS has unless told to.)
+#[cfg(not(target_os = "macos"))]
 fn events_until_next(
     socket: &UdpSocket,
     server: SocketAddr,
@@ -67,7 +69,7 @@ fn datagrams_of_every_size() {
 }
 
 #[test]
-#[cfg(target_os = "linux")]
+#[cfg(not(target_os = "macos"))]
 fn an_answer_that_outgrows_a_datagram_is_not_sent() {
     let (server, events) = serve("127.0.0.1");
     let socket = common::udp("127.0.0.1");
@@ -75,9 +77,10 @@ fn an_answer_that_outgrows_a_datagram_is_not_sent() {
     socket
         .send_to("\u{390}".repeat(32_753).as_bytes(), server)
         .unwrap();
+    let too_long = socket.send_to(&vec![b'x'; 65_536], server).unwrap_err();
     let expected = [
         format!("received 65506 bytes from {client}"),
-        format!("cannot send to {client}: Message too long (os error 90)"),
+        format!("cannot send to {client}: {too_long}"),
         format!("received 4 bytes from {client}"),
         format!("sent 4 bytes to {client}"),
     ];

@@ -191,16 +191,16 @@ pub struct Program {
 
 impl Program {
     pub fn spawn(command: &mut Command) -> Self {
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Self::spawn_with_stderr(command, Stdio::piped())
+    }
+
+    pub fn spawn_with_stderr(command: &mut Command, stderr: Stdio) -> Self {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.stderr(stderr).spawn().unwrap();
         Self {
             stdin: child.stdin.take(),
             stdout: lines(child.stdout.take().unwrap()),
-            stderr: lines(child.stderr.take().unwrap()),
+            stderr: child.stderr.take().map_or_else(|| channel().1, lines),
             child,
         }
     }
@@ -278,6 +278,14 @@ fn lines(pipe: impl Read + Send + 'static) -> Receiver<String> {
     receiver
 }
 
+/// A server, as `flags` say: `"--tcp --max-connections 2"`.
+pub fn server(flags: &str, host: &str, port: u16) -> Command {
+    let mut command = Command::new(SERVER);
+    command.args(flags.split_whitespace());
+    command.args(["--host", host, "--port", &port.to_string()]);
+    command
+}
+
 /// A server on a free port of 127.0.0.1, and its address.
 pub struct Server {
     pub program: Program,
@@ -285,19 +293,22 @@ pub struct Server {
 }
 
 impl Server {
-    /// `flags`: `"--tcp --max-connections 2"`.
     pub fn start(flags: &str) -> Self {
-        Self::spawn(Command::new(SERVER).args(flags.split_whitespace()))
+        Self::spawn(&mut server(flags, "127.0.0.1", 0))
     }
 
-    /// `command` is a server, perhaps behind a wrapper; it gets a host and a port.
+    /// Starts a server, perhaps behind a wrapper.
     pub fn spawn(command: &mut Command) -> Self {
-        let program = Program::spawn(command.args(["--host", "127.0.0.1", "--port", "0"]));
+        Self::ready(Program::spawn(command))
+    }
+
+    /// Waits until it says where it listens.
+    pub fn ready(program: Program) -> Self {
         let line = program.line();
         let address = line
             .strip_prefix("The server is ready to receive on ")
+            .and_then(|socket| socket.split(' ').next_back()?.parse().ok())
             .expect(&line);
-        let address = address.rsplit(' ').next().unwrap().parse().unwrap();
         Self { program, address }
     }
 
@@ -338,7 +349,9 @@ pub fn in_a_namespace(hosts: &str, ports: &str, script: &str) -> Option<Command>
     );
     let unshare = |script: &str| {
         let mut command = Command::new("unshare");
-        command.args(["--map-root-user", "--net", "--mount", "bash", "-c", script]);
+        // All that it has started ends with it.
+        command.args(["--map-root-user", "--net", "--mount", "--pid", "--fork"]);
+        command.args(["--kill-child", "bash", "-c", script]);
         command
     };
     match unshare(&set_up).output() {
