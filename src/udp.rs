@@ -323,7 +323,18 @@ pub fn is_cut(sentence: &[u8], answer: &[u8]) -> bool {
 #[cfg(test)]
 #[allow(clippy::expect_used, reason = "a test")]
 mod tests {
-    use super::is_admissible;
+    use super::{SocketAddr, is_admissible, open_socket};
+
+    #[test]
+    fn a_clients_port_is_not_the_servers() {
+        // There are 28,000 to draw from on Linux, and fewer elsewhere.
+        let server = SocketAddr::from(([127, 0, 0, 1], 50_000));
+        for _ in 0..100_000 {
+            let socket = open_socket(server).expect("a socket");
+            let client = socket.local_addr().expect("its address");
+            assert_ne!(client.port(), server.port());
+        }
+    }
 
     #[track_caller]
     fn check(expected: bool, peers: &[&str]) {

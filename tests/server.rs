@@ -187,11 +187,13 @@ mod on_linux {
             assert_ends(&prlimit, 0, b"", "");
         };
 
-        // Each thread serves one more, and gets no descriptor for the next.
-        limit_descriptors("3");
+        // Each thread has a connection, and gets no descriptor for its next.
         let streams: Vec<_> = (0..4).map(|_| server.connect()).collect();
+        for stream in &streams {
+            exchange(stream, "ping");
+        }
+        limit_descriptors("3");
         for mut stream in streams {
-            exchange(&stream, "ping");
             stream.shutdown(std::net::Shutdown::Write).unwrap();
             assert_eq!(common::retry(|| stream.read(&mut [0; 1])), 0);
         }
