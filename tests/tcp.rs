@@ -7,7 +7,8 @@
 mod common;
 
 use common::{
-    DEADLINE, assert_answer, closed_tcp, connect, exchange, fake_tcp, full_tcp, loopback_ips,
+    DEADLINE, Step, assert_answer, closed_tcp, connect, exchange, fake_tcp, full_tcp, loopback_ips,
+    scripted_tcp,
 };
 use std::io::ErrorKind::{
     self, ConnectionRefused, InvalidData, NotConnected, TimedOut, UnexpectedEof,
@@ -380,25 +381,26 @@ impl Read for FailingInput {
 #[test]
 fn an_input_error_comes_after_the_answers() {
     let (server, _) = serve("127.0.0.1", 4, DEADLINE);
-    for (input, expected) in [("", ""), ("one\n", "ONE\n"), ("one\ntwo", "ONE\nTWO")] {
+    let never_closes = scripted_tcp([Step::Read, Step::Say("ONE\n"), Step::Stay]);
+    let drops_the_last = scripted_tcp([Step::ReadAll, Step::Say("ONE\n")]);
+    let unreadable = "cannot read the input: unreadable";
+    // What is unanswered is the worse failure.
+    let unanswered = "the connection failed: unexpected end of file";
+    #[rustfmt::skip]
+    let cases = [
+        (server.port(), "", "", unreadable),
+        (server.port(), "one\n", "ONE\n", unreadable),
+        (server.port(), "one\ntwo", "ONE\nTWO", unreadable),
+        (never_closes, "one\n", "ONE\n", unreadable),
+        (drops_the_last, "one\ntwo\n", "ONE\n", unanswered),
+    ];
+    for (port, input, expected, failure) in cases {
         let mut output = Vec::new();
         let input = FailingInput(input.as_bytes());
-        let error = client(server.port())
-            .pipe(input, &mut output, |_| {})
-            .unwrap_err();
-        assert!(matches!(error, PipeError::Input(_)), "{error:?}");
-        assert_eq!(error.to_string(), "cannot read the input: unreadable");
+        let error = client(port).pipe(input, &mut output, |_| {}).unwrap_err();
+        assert_eq!(error.to_string(), failure);
         assert_eq!(String::from_utf8(output).unwrap(), expected);
     }
-    // Something unanswered is the worse failure.
-    let port = common::scripted_tcp([common::Step::ReadAll, common::Step::Say("ONE\n")]);
-    let error = client(port)
-        .pipe(FailingInput(b"one\ntwo\n"), io::sink(), |_| {})
-        .unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "the connection failed: unexpected end of file"
-    );
 }
 
 #[test]
@@ -440,7 +442,7 @@ impl Read for StaysOpen {
 
 #[test]
 fn a_pipe_that_waits_is_timed_out_on_every_system() {
-    let port = common::scripted_tcp([common::Step::ReadAll, common::Step::Stay]);
+    let port = scripted_tcp([Step::ReadAll, Step::Stay]);
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     let client = client_of(&[address], Duration::from_millis(200));
     let error = client

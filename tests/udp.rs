@@ -248,3 +248,19 @@ fn the_most_telling_failure_of_several_addresses() {
         assert_eq!(error.kind(), *expected, "{addresses:?}");
     }
 }
+
+#[test]
+fn a_failing_send_is_a_lost_datagram() {
+    // Each try fails at once, the next comes when it would have come anyway, and the cause is told at the end.
+    let (server, _) = serve("127.0.0.1");
+    let too_long = vec![b'x'; 65_508];
+    let failure = common::udp("127.0.0.1")
+        .send_to(&too_long, server)
+        .unwrap_err();
+    let mut client = udp::Client::new(&[server], Duration::from_millis(300));
+    let start = Instant::now();
+    let error = client.ask(&too_long, |_| {}).unwrap_err();
+    assert_eq!(error.raw_os_error(), failure.raw_os_error());
+    assert!(start.elapsed() >= Duration::from_millis(290));
+    assert_eq!(client.ask(b"next", |_| {}).unwrap(), b"NEXT");
+}
