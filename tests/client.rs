@@ -318,7 +318,7 @@ fn an_answer_after_the_second_try_counts() {
 }
 
 #[test]
-fn sends_again_from_the_same_socket_with_doubled_waits() {
+fn a_silent_server_is_asked_again_with_doubled_waits() {
     // Answers the first line only; the second is asked for until the timeout.
     let (sender, tries) = channel();
     let port = fake_udp(move |socket, message, peer| {
@@ -328,8 +328,8 @@ fn sends_again_from_the_same_socket_with_doubled_waits() {
             sender.send((Instant::now(), peer)).unwrap();
         }
     });
-    let client = client("--udp -w 2.5", port).input("one\ntwo\n");
-    client.fails_with("ONE\n", "no answer from SERVER within 2.5 s");
+    let client = client("--udp -w 2.9", port).input("one\ntwo\n");
+    client.fails_with("ONE\n", "no answer from SERVER within 2.9 s");
     let tries: Vec<_> = tries.try_iter().collect();
     let waits: Vec<_> = tries.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
     assert!(
@@ -337,7 +337,12 @@ fn sends_again_from_the_same_socket_with_doubled_waits() {
         "{tries:?}"
     );
     // The first wait may be longer: three times what a busy machine has taken for the first answer.
-    assert!((4..=5).contains(&tries.len()), "{waits:?}");
+    let least = if waits[0] < Duration::from_millis(250) {
+        5
+    } else {
+        4
+    };
+    assert!((least..=5).contains(&tries.len()), "{waits:?}");
     for (wait, least) in waits.iter().zip([200, 400, 800, 1000]) {
         // A system's clock ticks in steps of up to 10 ms, and the receiver may have been late once.
         assert!(*wait > Duration::from_millis(least - 40), "{waits:?}");

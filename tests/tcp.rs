@@ -441,6 +441,23 @@ impl Read for StaysOpen {
 }
 
 #[test]
+fn an_end_with_something_unanswered_is_an_error_at_once() {
+    let port = scripted_tcp([Step::Read]);
+    let times = (0..5).map(|_| {
+        let start = Instant::now();
+        let input = b"one\n".chain(StaysOpen);
+        let error = client(port).pipe(input, io::sink(), |_| {}).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the connection failed: unexpected end of file"
+        );
+        start.elapsed()
+    });
+    // The half second for the end of the input is for a server that has answered. One of the five is not held up.
+    assert!(times.min() < Some(Duration::from_millis(400)));
+}
+
+#[test]
 fn a_pipe_that_waits_is_timed_out_on_every_system() {
     let port = scripted_tcp([Step::ReadAll, Step::Stay]);
     let address = SocketAddr::from(([127, 0, 0, 1], port));
