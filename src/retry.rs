@@ -132,3 +132,46 @@ pub(crate) fn time_left(deadline: Instant) -> Duration {
         .saturating_duration_since(Instant::now())
         .max(SHORTEST_TIMEOUT)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test")]
+mod tests {
+    use super::*;
+    use io::ErrorKind::{NotFound, OutOfMemory};
+
+    /// Makes calls that fail so, one after the other, and then succeed. Returns how often the observer was told.
+    fn told(failures: &[io::ErrorKind]) -> usize {
+        let told = std::cell::Cell::new(0);
+        let mut failures = failures.iter();
+        let observer = |_: Event| told.set(told.get() + 1);
+        retry_with_backoff(observer, || match failures.next() {
+            Some(&kind) => Err(kind.into()),
+            None => Ok(()),
+        });
+        told.get()
+    }
+
+    #[test]
+    fn what_was_one_peers_is_nobodys_trouble() {
+        assert_eq!(told(&[]), 0);
+        assert_eq!(told(&[Interrupted, ConnectionAborted, ConnectionReset]), 0);
+        assert_eq!(told(&[OutOfMemory, ConnectionAborted, OutOfMemory]), 2);
+    }
+
+    #[test]
+    fn a_timeout_has_one_name() {
+        for (kind, expected) in [
+            (WouldBlock, TimedOut),
+            (TimedOut, TimedOut),
+            (NotFound, NotFound),
+        ] {
+            let mut interrupted = false;
+            let result = call_socket(|| {
+                interrupted = !interrupted;
+                let kind = if interrupted { Interrupted } else { kind };
+                io::Result::<()>::Err(kind.into())
+            });
+            assert_eq!(result.unwrap_err().kind(), expected);
+        }
+    }
+}

@@ -164,20 +164,15 @@ impl<O: Fn(Event)> Server<O> {
         append_uppercase(&self.datagram[..size], &mut self.answer);
         match retry_interrupted(|| self.socket.send_to(&self.answer, client)) {
             Ok(sent) => tell!(observer, "sent {} to {client}", Bytes(sent)),
-            Err(error) if is_from_firewall(&error) => observer(Event::Stalled(&error)),
+            // A firewall on this machine, or a rule of its routing: the operator should know that.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                observer(Event::Stalled(&error));
+            }
             // A client can cause any other error, for example with a sentence whose upper case is
             // too long.
             Err(error) => tell!(observer, "cannot send to {client}: {error}"),
         }
     }
-}
-
-/// Returns whether a send has failed because a firewall on this machine forbids it. Its operator
-/// should know that.
-fn is_from_firewall(error: &io::Error) -> bool {
-    // A client can cause the other error of this kind, EACCES, with a broadcast address as source.
-    const EACCES: i32 = 13;
-    error.kind() == ErrorKind::PermissionDenied && error.raw_os_error() != Some(EACCES)
 }
 
 /// Returns whether `client` may be answered by a server on `own_port`. See [`serve`].

@@ -1,271 +1,76 @@
-//! The two programs together, as a user runs them.
+//! The two programs together, as a user runs them: input, output, flags, and what they say.
+//!
+//! Promises: stdout is exactly the upper case of stdin. The client ends with 0 if everything was answered or its reader
+//! has left, and blames the right one if not. Any amount of input goes through TCP in constant memory.
 
 mod common;
 
-use common::{Program, Server, check, client, retry, run};
-use std::io::{Error, Write};
-use std::net::{TcpListener, UdpSocket};
-use std::process::{Command, Output};
-
-const PROTOCOLS: [&str; 2] = ["--udp", "--tcp"];
-
-#[test]
-fn main_job() {
-    for protocol in PROTOCOLS {
-        let server = Server::start(&[protocol]);
-        let output = run(
-            &mut client(&[protocol, "--host", "localhost"], server.address.port()),
-            "hello, straße\n",
-        );
-        check(&output, 0, b"HELLO, STRASSE\n", "");
-    }
-}
+use common::{CLIENT, PROTOCOLS, SERVER, Server, assert_ends, client, run};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Command, Stdio};
+use std::thread;
 
 #[test]
 fn every_byte_of_stdin() {
-    let server = Server::start(&[]);
+    let server = Server::start("");
+    #[rustfmt::skip]
     let cases: &[(&[u8], &[u8])] = &[
         (b"", b""),
         (b"\n", b"\n"),
+        ("hello, straße\n".as_bytes(), b"HELLO, STRASSE\n"),
         (b"no newline", b"NO NEWLINE"),
         (b"a\n\n\nb", b"A\n\n\nB"),
         (b"cr\r\nlf\n", b"CR\r\nLF\n"),
+        (b"cr\r\n\r\n\r", b"CR\r\n\r\n\r"),
         (b"\xFF\xFEx\xC3\n\xA9\n", b"\xFF\xFEX\xC3\n\xA9\n"),
         (b"nul\0\n", b"NUL\0\n"),
     ];
     for protocol in PROTOCOLS {
-        for (input, expected) in cases {
-            check(
-                &run(&mut client(&[protocol], server.address.port()), *input),
-                0,
-                expected,
-                "",
-            );
+        for (input, output) in cases {
+            client(protocol, server.port()).input(input).prints(output);
         }
     }
 }
 
 #[test]
-fn both_protocols_on_one_port() {
-    let server = Server::start(&[]);
-    let port = server.address.port();
-    assert_eq!(
-        server.program.line(),
-        format!("The server is ready to receive on tcp 127.0.0.1:{port}")
-    );
-    for protocol in PROTOCOLS {
-        check(&run(&mut client(&[protocol], port), "x"), 0, b"X", "");
-    }
-}
-
-/// Runs a client at a pseudo-terminal, types `input`, and returns what the terminal and its exit status show.
-fn at_a_terminal(command: &str, input: &str) -> Option<(String, i32)> {
-    if Command::new("script").arg("--version").output().is_err() {
-        println!("passed over: there is no `script` here");
-        return None;
-    }
-    let mut script = Command::new("script");
-    script.args(["-qec", command, "/dev/null"]);
-    let output = run(&mut script, input);
-    Some((
-        String::from_utf8(output.stdout).unwrap().replace('\r', ""),
-        output.status.code().unwrap(),
-    ))
-}
-
-#[test]
-fn prompt_at_a_terminal() {
-    const PROMPT: &str = "Input lowercase sentence: ";
-    let server = Server::start(&[]);
-    for protocol in PROTOCOLS {
-        let command = format!(
-            "{} {protocol} --port {}",
-            env!("CARGO_BIN_EXE_client"),
-            server.address.port()
-        );
-        // The last character is Ctrl-D; the terminal echoes what is typed, before or after the prompt.
-        let Some((screen, status)) = at_a_terminal(&command, "hello, straße\n\n\x04") else {
-            return;
-        };
-        assert_eq!(status, 0);
-        assert_eq!(screen.matches(PROMPT).count(), 3, "{screen}");
-        assert_eq!(screen.matches("HELLO, STRASSE\n").count(), 1, "{screen}");
-        assert!(screen.ends_with('\n'), "{screen}");
-    }
-}
-
-#[test]
-fn a_failed_udp_line_at_a_terminal_is_not_the_end() {
-    // Nothing listens on the port while the socket that had it is closed.
-    let port = UdpSocket::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
-    let command = format!("{} --udp --port {port}", env!("CARGO_BIN_EXE_client"));
-    let Some((screen, status)) = at_a_terminal(&command, "one\ntwo\n\x04") else {
-        return;
-    };
-    let expected = format!(
-        "error: nothing is listening on udp localhost:{port}; start it with: server --udp --port {port}\n"
-    );
-    assert_eq!(screen.matches(&expected).count(), 2, "{screen}");
-    assert_eq!(status, 1);
-}
-
-#[test]
-fn a_line_after_each_hang_up_at_a_terminal() {
-    use std::io::Read;
-    let port = common::fake_tcp(|mut stream| {
-        let mut sentence = [0; 1024];
-        let size = retry(|| stream.read(&mut sentence));
-        stream
-            .write_all(&sentence[..size].to_ascii_uppercase())
-            .unwrap();
-    });
-    let command = format!("{} --tcp --port {port}", env!("CARGO_BIN_EXE_client"));
-    let Some((screen, status)) = at_a_terminal(&command, "one\ntwo\nthree\n\x04") else {
-        return;
-    };
-    for answer in ["ONE\n", "TWO\n", "THREE\n"] {
-        assert!(screen.contains(answer), "{screen}");
-    }
-    assert_eq!(status, 0, "{screen}");
-
-    let port = common::fake_tcp(|mut stream| {
-        let _ = stream.read(&mut [0; 1024]);
-        stream.write_all(b"ON").unwrap();
-    });
-    let command = format!("{} --tcp --port {port}", env!("CARGO_BIN_EXE_client"));
-    let Some((screen, status)) = at_a_terminal(&command, "one\n") else {
-        return;
-    };
-    let expected =
-        format!("error: tcp localhost:{port} closed the connection before answering everything\n");
-    assert!(screen.ends_with(&expected), "{screen}");
-    assert_eq!(status, 1);
-}
-
-fn server(flags: &[&str]) -> Output {
-    run(Command::new(env!("CARGO_BIN_EXE_server")).args(flags), "")
-}
-
-#[test]
-fn port_taken() {
-    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
-    for (flag, protocol, address) in [
-        ("-u", "udp", udp.local_addr().unwrap()),
-        ("-t", "tcp", tcp.local_addr().unwrap()),
-    ] {
-        let taken = match protocol {
-            "udp" => UdpSocket::bind(address).unwrap_err(),
-            _ => TcpListener::bind(address).unwrap_err(),
-        };
-        let output = server(&[
-            flag,
-            "--host",
-            "127.0.0.1",
-            "--port",
-            &address.port().to_string(),
-        ]);
-        check(
-            &output,
-            1,
-            b"",
-            &format!("error: cannot listen on {protocol} {address}: {taken}\n"),
-        );
-        // Nor does it serve the one protocol where it can't serve both.
-        let output = server(&["--host", "127.0.0.1", "--port", &address.port().to_string()]);
-        check(
-            &output,
-            1,
-            b"",
-            &format!("error: cannot listen on {protocol} {address}: {taken}\n"),
-        );
-    }
-}
-
-#[test]
-fn no_address_of_this_machine() {
-    let failure: Error = UdpSocket::bind("192.0.2.1:0").unwrap_err();
-    let output = server(&["--udp", "--host", "192.0.2.1", "--port", "12000"]);
-    check(
-        &output,
-        1,
-        b"",
-        &format!("error: cannot listen on udp 192.0.2.1:12000: {failure}\n"),
-    );
-}
-
-#[test]
-fn unknown_host() {
+fn a_name_that_nobody_has() {
     let failure = std::net::ToSocketAddrs::to_socket_addrs(&("nosuch.invalid", 1)).unwrap_err();
-    let expected = format!("error: cannot resolve nosuch.invalid: {failure}\n");
-    check(&server(&["--host", "nosuch.invalid"]), 1, b"", &expected);
-    check(
-        &run(
-            &mut client(&["--udp", "--host", "nosuch.invalid"], 12000),
-            "x",
-        ),
-        1,
-        b"",
-        &expected,
-    );
+    let error = format!("cannot resolve nosuch.invalid: {failure}");
+    client("--udp --host nosuch.invalid", 12000).fails_with("", &error);
+    let output = run(Command::new(SERVER).args(["--host", "nosuch.invalid"]));
+    assert_ends(&output, 1, b"", &format!("error: {error}\n"));
 }
 
 #[test]
 fn bad_usage() {
-    let seconds = "give seconds from 0.001 to 86400, for example 5 or 0.5";
-    for (program, flags, expected) in [
-        (
-            "client",
-            &[][..],
-            "the following required arguments were not provided:\n  <--udp|--tcp>",
-        ),
-        (
-            "client",
-            &["--udp", "--tcp"],
-            "the argument '--udp' cannot be used with '--tcp'",
-        ),
-        (
-            "client",
-            &["--udp", "--port", "70000"],
-            "invalid value '70000' for '--port <PORT>': 70000 is not in 1..=65535",
-        ),
-        (
-            "client",
-            &["--udp", "--port", "0"],
-            "invalid value '0' for '--port <PORT>': 0 is not in 1..=65535",
-        ),
-        (
-            "server",
-            &["--port", "70000"],
-            "invalid value '70000' for '--port <PORT>': 70000 is not in 0..=65535",
-        ),
-        (
-            "server",
-            &["--max-connections", "0"],
-            "invalid value '0' for '--max-connections <N>': 0 is not in 1..=4096",
-        ),
-        ("client", &["-u", "--timeout", "0"], seconds),
-        ("client", &["-u", "--timeout", "nan"], seconds),
-        ("client", &["-u", "--timeout", "-1"], seconds),
-        ("client", &["-u", "--timeout", "1e-10"], seconds),
-        ("client", &["-u", "--timeout", "1e19"], seconds),
-        ("server", &["--idle-timeout", "0"], seconds),
-    ] {
-        let path = if program == "server" {
-            env!("CARGO_BIN_EXE_server")
-        } else {
-            env!("CARGO_BIN_EXE_client")
-        };
-        let output = run(Command::new(path).args(flags), "");
+    const SECONDS: &str = "give seconds from 0.001 to 86400, for example 5 or 0.5";
+    #[rustfmt::skip]
+    let cases = [
+        (CLIENT, "", "the following required arguments were not provided:\n  <--udp|--tcp>"),
+        (CLIENT, "--udp --tcp", "the argument '--udp' cannot be used with '--tcp'"),
+        (CLIENT, "--udp --port 70000", "invalid value '70000' for '--port <PORT>': 70000 is not in 1..=65535"),
+        (CLIENT, "--udp --port 0", "invalid value '0' for '--port <PORT>': 0 is not in 1..=65535"),
+        (SERVER, "--port 70000", "invalid value '70000' for '--port <PORT>': 70000 is not in 0..=65535"),
+        (SERVER, "--max-connections 0", "invalid value '0' for '--max-connections <N>': 0 is not in 1..=4096"),
+        (SERVER, "--max-connections 4097", "invalid value '4097' for '--max-connections <N>': 4097 is not in 1..=4096"),
+        (CLIENT, "-u --timeout 0", SECONDS),
+        (CLIENT, "-u --timeout nan", SECONDS),
+        (CLIENT, "-u --timeout -1", SECONDS),
+        (CLIENT, "-u --timeout 1e-10", SECONDS),
+        (CLIENT, "-u --timeout 1e19", SECONDS),
+        (CLIENT, "-u --timeout 86400.1", SECONDS),
+        (SERVER, "--idle-timeout 0.0009", SECONDS),
+    ];
+    for (program, flags, expected) in cases {
+        let output = run(Command::new(program).args(flags.split_whitespace()));
         let stderr = String::from_utf8(output.stderr).unwrap();
-        assert!(
-            stderr.starts_with("error: ") && stderr.contains(expected),
-            "{program} {flags:?}: {stderr}"
-        );
+        let told = stderr.split("\n\n").next().unwrap();
+        if expected == SECONDS {
+            let (_, reason) = told.split_once(">': ").expect(told);
+            assert_eq!(reason, expected, "{flags}");
+        } else {
+            assert_eq!(told, format!("error: {expected}"), "{flags}");
+        }
         assert_eq!(
             (output.status.code(), &output.stdout[..]),
             (Some(2), &b""[..])
@@ -274,187 +79,295 @@ fn bad_usage() {
 }
 
 #[test]
-fn closed_ports() {
-    let ((_socket, udp), (_sockets, tcp)) = (common::closed_udp(), common::closed_tcp());
-    for (protocol, port) in [("udp", udp), ("tcp", tcp)] {
-        let output = run(&mut client(&[&format!("--{protocol}")], port), "x");
-        let start_it = format!("start it with: server --{protocol} --port {port}");
-        check(
-            &output,
-            1,
-            b"",
-            &format!("error: nothing is listening on {protocol} localhost:{port}; {start_it}\n"),
+fn help_and_version() {
+    let readme = include_str!("../README.md").replace("\r\n", "\n");
+    for program in [SERVER, CLIENT] {
+        let help = String::from_utf8(run(Command::new(program).arg("--help")).stdout).unwrap();
+        let help = help.replace(".exe", "");
+        assert!(
+            readme.contains(&help),
+            "the README has not this help text:\n{help}"
+        );
+        let is_too_wide = help.lines().any(|line| line.chars().count() > 80);
+        assert!(!is_too_wide, "wider than a terminal:\n{help}");
+        let version = format!("uppercase-echo {}\n", env!("CARGO_PKG_VERSION"));
+        assert_ends(
+            &run(Command::new(program).arg("--version")),
+            0,
+            version.as_bytes(),
+            "",
         );
     }
 }
 
-#[test]
-fn help_and_version() {
-    let readme = include_str!("../README.md");
-    for path in [env!("CARGO_BIN_EXE_server"), env!("CARGO_BIN_EXE_client")] {
-        let help = String::from_utf8(run(Command::new(path).arg("--help"), "").stdout).unwrap();
-        assert!(
-            readme.contains(&help),
-            "the README's help text is not the program's:\n{help}"
-        );
-        assert!(
-            help.lines().all(|line| line.chars().count() <= 80),
-            "wider than a terminal:\n{help}"
-        );
-        let version = run(Command::new(path).arg("--version"), "").stdout;
-        assert_eq!(
-            version,
-            format!("uppercase-echo {}\n", env!("CARGO_PKG_VERSION")).as_bytes()
-        );
-    }
-}
+/// All that `--verbose` says of one exchange: the client's lines, and the server's.
+const VERBOSE: [(&str, &[&str], &[&str]); 2] = [
+    (
+        "--udp",
+        &[
+            "sent 2 bytes from port CLIENT-PORT to SERVER, try 1",
+            "received 2 bytes from SERVER after TIME",
+        ],
+        &[
+            "udp SERVER: received 2 bytes from CLIENT",
+            "udp SERVER: sent 2 bytes to CLIENT",
+        ],
+    ),
+    (
+        "--tcp",
+        &[
+            "connected from port CLIENT-PORT to SERVER",
+            "sending 2 bytes to SERVER",
+            "half-close: no more goes to SERVER",
+            "received 2 bytes from SERVER",
+            "end of the stream: SERVER has closed its side",
+            "closed the connection to SERVER",
+        ],
+        &[
+            "tcp SERVER: the welcoming socket accepted CLIENT: a new connection socket",
+            "tcp SERVER: received 2 bytes from CLIENT",
+            "tcp SERVER: sent 2 bytes to CLIENT",
+            "tcp SERVER: end of the stream: CLIENT has closed its side",
+            "tcp SERVER: closed the connection socket of CLIENT",
+        ],
+    ),
+];
 
 #[test]
 fn verbose() {
-    for protocol in PROTOCOLS {
-        let mut server = Server::start(&[protocol, "--verbose"]);
-        let output = run(
-            &mut client(&[protocol, "--verbose"], server.address.port()),
-            "hi\n",
-        );
-        assert_eq!(
-            (output.status.code(), &output.stdout[..]),
-            (Some(0), &b"HI\n"[..])
-        );
-        let note = String::from_utf8(output.stderr).unwrap();
-        assert!(note.contains(&server.address.to_string()), "{note}");
-        let event = server
-            .program
-            .stderr
-            .recv_timeout(common::DEADLINE)
-            .unwrap();
-        assert!(
-            event.starts_with(&format!("{} {}: ", &protocol[2..], server.address)),
-            "{event}"
-        );
-        server.program.child.kill().unwrap();
+    for (protocol, client_lines, server_lines) in VERBOSE {
+        let server = Server::start(&format!("{protocol} --verbose"));
+        let mut client = client(
+            &format!("{protocol} --host 127.0.0.1 --verbose"),
+            server.port(),
+        )
+        .spawn();
+        client.send("hi");
+        assert_eq!(client.end(), Some(0));
+        let mut told = client.other_error_lines();
+        let port = told[0].split("from port ").nth(1).unwrap();
+        let port = port.split(' ').next().unwrap().to_owned();
+        let put_names_in = |line: &str| {
+            let line = line
+                .replace(&server.address.to_string(), "SERVER")
+                .replace(&format!("127.0.0.1:{port}"), "CLIENT")
+                .replace(&format!("from port {port}"), "from port CLIENT-PORT");
+            match line.split_once(" after ") {
+                Some((before, _)) => format!("{before} after TIME"),
+                None => line,
+            }
+        };
+        // The two halves of a pipe tell at the same time.
+        told.sort();
+        let mut expected = client_lines.to_vec();
+        expected.sort_unstable();
+        told = told.iter().map(|line| put_names_in(line)).collect();
+        told.sort();
+        assert_eq!(told, expected);
+        for expected in server_lines {
+            assert_eq!(put_names_in(&server.program.error_line()), *expected);
+        }
     }
 }
 
 #[test]
 fn the_reader_of_stdout_leaves() {
-    let server = Server::start(&[]);
+    let server = Server::start("");
     for protocol in PROTOCOLS {
-        let client = format!(
-            "{} {protocol} --port {}",
-            env!("CARGO_BIN_EXE_client"),
-            server.address.port()
-        );
-        let mut shell = Command::new("bash");
-        let output = run(
-            shell.args([
-                "-c",
-                &format!("yes | {client} | head -1; exit ${{PIPESTATUS[1]}}"),
-            ]),
-            "",
-        );
-        check(&output, 0, b"Y\n", "");
-    }
-}
-
-#[test]
-#[cfg(target_os = "linux")]
-fn a_full_disk() {
-    let server = Server::start(&[]);
-    let failure = std::fs::File::options()
-        .write(true)
-        .open("/dev/full")
-        .unwrap()
-        .write(b"x")
-        .unwrap_err();
-    for protocol in PROTOCOLS {
-        let client = format!(
-            "{} {protocol} --port {}",
-            env!("CARGO_BIN_EXE_client"),
-            server.address.port()
-        );
-        let output = run(
-            Command::new("sh").args(["-c", &format!("echo hi | {client} >/dev/full")]),
-            "",
-        );
-        check(
-            &output,
-            1,
-            b"",
-            &format!("error: cannot write to stdout: {failure}\n"),
-        );
+        let mut client = Command::new(CLIENT);
+        client.args([protocol, "--port", &server.port().to_string()]);
+        let mut child = client
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let yes = thread::spawn(move || while stdin.write_all(b"yes\n").is_ok() {});
+        let mut first = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        stdout.read_line(&mut first).unwrap();
+        drop(stdout);
+        yes.join().unwrap();
+        assert_eq!(first, "YES\n");
+        assert_ends(&child.wait_with_output().unwrap(), 0, b"", "");
     }
 }
 
 #[test]
 fn lines_that_do_not_fit_in_a_datagram() {
-    let server = Server::start(&["--udp"]);
-    let port = server.address.port();
-    let tail = "longer than 65507 bytes, the most a UDP datagram carries; use --tcp\n";
-    let fits = "x".repeat(65507);
-    check(
-        &run(&mut client(&["-u"], port), format!("{fits}\n")),
-        0,
-        format!("{}\n", fits.to_uppercase()).as_bytes(),
-        "",
-    );
-    let output = run(&mut client(&["-u"], port), format!("a\nb\n{fits}x\n"));
-    check(&output, 1, b"A\nB\n", &format!("error: line 3 is {tail}"));
-    let output = run(&mut client(&["-u"], port), "\u{390}".repeat(30000));
-    check(
-        &output,
-        1,
-        b"",
-        &format!("error: the upper case of line 1 is {tail}"),
-    );
-    // A line without an end: no more of it is read than is needed to know.
-    let mut endless = client(&["-u"], port);
-    let client = endless
-        .stdin(std::fs::File::open("/dev/zero").unwrap())
-        .output()
-        .unwrap();
-    check(&client, 1, b"", &format!("error: line 1 is {tail}"));
-}
-
-#[test]
-fn a_line_of_100_megabytes() {
-    let server = Server::start(&["--tcp"]);
-    let output = run(
-        &mut client(&["--tcp"], server.address.port()),
-        vec![b'a'; 100_000_000],
-    );
-    assert!(output.stdout.len() == 100_000_000 && output.stdout.iter().all(|&byte| byte == b'A'));
-    check(
-        &Output {
-            stdout: Vec::new(),
-            ..output
-        },
-        0,
-        b"",
-        "",
-    );
-}
-
-#[test]
-fn a_slow_producer_is_no_error() {
-    let server = Server::start(&["--tcp"]);
-    let mut session = Program::spawn(&mut client(
-        &["--tcp", "--timeout", "0.05"],
-        server.address.port(),
-    ));
-    // Three waits and more pass before each line: this delay is the fake producer's own.
-    for (line, answer) in [("one\n", "ONE"), ("two\n", "TWO")] {
-        std::thread::sleep(std::time::Duration::from_millis(200));
-        session
-            .child
-            .stdin
-            .as_mut()
-            .unwrap()
-            .write_all(line.as_bytes())
-            .unwrap();
-        assert_eq!(session.line(), answer);
+    const TAIL: &str = "is longer than 65507 bytes, the most a UDP datagram carries; use --tcp";
+    let server = Server::start("--udp");
+    let port = server.port();
+    let longest = "x".repeat(65507);
+    if !cfg!(target_os = "macos") {
+        for end in ["", "\n", "\r\n"] {
+            client("--udp", port)
+                .input(format!("{longest}{end}"))
+                .prints(format!("{}{end}", longest.to_uppercase()));
+        }
+        // 32,752 bytes of letters that treble, and one that does not: their upper case is 98,256 and one.
+        let trebled = "\u{390}".repeat(10_917) + "xyzab";
+        client("--udp", port)
+            .input(&trebled)
+            .prints(trebled.to_uppercase());
     }
-    assert_eq!(session.wait(), 0);
+    for end in ["", "\n", "\r\n", "more"] {
+        client("--udp", port)
+            .input(format!("a\nb\n{longest}x{end}"))
+            .fails_with("A\nB\n", &format!("line 3 {TAIL}"));
+    }
+    let trebled = "\u{390}".repeat(10_917) + "xyzabc";
+    client("--udp", port)
+        .input(trebled)
+        .fails_with("", &format!("the upper case of line 1 {TAIL}"));
+}
+
+#[test]
+fn a_line_of_128_megabytes_in_constant_memory() {
+    const SIZE: usize = 128 << 20;
+    let server = Server::start("--tcp");
+    let mut client = Command::new(CLIENT);
+    client.args([
+        "--tcp",
+        "--timeout",
+        "0.3",
+        "--port",
+        &server.port().to_string(),
+    ]);
+    let mut child = client
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    thread::spawn(move || std::io::copy(&mut std::io::repeat(b'a').take(SIZE as u64), &mut stdin));
+    let mut stdout = child.stdout.take().unwrap();
+    let mut buffer = vec![0; 1 << 16];
+    let mut total = stdout.read(&mut buffer).unwrap();
+    // More than twice the timeout: a slow reader is no error, and this delay is the reader's own.
+    thread::sleep(std::time::Duration::from_millis(800));
+    let (mut early_peak, mut late_peak) = (None, None);
+    while let Ok(read @ 1..) = stdout.read(&mut buffer) {
+        assert!(buffer[..read].iter().all(|&byte| byte == b'A'));
+        total += read;
+        if total > SIZE / 8 && early_peak.is_none() {
+            early_peak = peak(child.id());
+        }
+        if total > SIZE - SIZE / 16 && late_peak.is_none() {
+            late_peak = peak(child.id());
+        }
+    }
+    assert_eq!((total, child.wait().unwrap().code()), (SIZE, Some(0)));
+    if let (Some(early), Some(late)) = (early_peak, late_peak) {
+        // Between the two came 104 MiB.
+        assert!(late < early + 20_000, "grown from {early} to {late} kB");
+    }
+}
+
+/// The most kilobytes that a process has held, where the system tells it.
+fn peak(id: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
+#[cfg(unix)]
+mod on_unix {
+    use super::*;
+    use std::fs::File;
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::OwnedFd;
+
+    #[test]
+    fn an_unreadable_stdin() {
+        let server = Server::start("");
+        let failure = File::open(".").unwrap().read(&mut [0]).unwrap_err();
+        for protocol in PROTOCOLS {
+            let client = client(protocol, server.port()).input_from(File::open(".").unwrap());
+            client.fails_with("", &format!("cannot read stdin: {failure}"));
+        }
+    }
+
+    #[test]
+    fn an_endless_line_is_not_read_to_its_end() {
+        let server = Server::start("--udp");
+        let client = client("--udp", server.port()).input_from(File::open("/dev/zero").unwrap());
+        client.fails_with(
+            "",
+            "line 1 is longer than 65507 bytes, the most a UDP datagram carries; use --tcp",
+        );
+    }
+
+    #[test]
+    fn a_socket_as_stdout_whose_reader_leaves_something_unread() {
+        let server = Server::start("");
+        for protocol in PROTOCOLS {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let stdout = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (reader, _) = listener.accept().unwrap();
+            common::limit(&reader);
+            let mut client = Command::new(CLIENT);
+            client.args([protocol, "--port", &server.port().to_string()]);
+            let mut child = client
+                .stdin(Stdio::piped())
+                .stdout(OwnedFd::from(stdout))
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
+            drop(client);
+            let mut stdin = child.stdin.take().unwrap();
+            stdin.write_all(b"one\n").unwrap();
+            assert_eq!(reader.peek(&mut [0]).unwrap(), 1);
+            drop(reader);
+            // The client may have ended before the last of these.
+            while stdin.write_all(b"more\n").is_ok() {}
+            assert_ends(&child.wait_with_output().unwrap(), 0, b"", "");
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod on_linux {
+    use super::*;
+    use std::fs::File;
+
+    #[test]
+    fn a_full_disk() {
+        let server = Server::start("");
+        let full = || File::options().write(true).open("/dev/full").unwrap();
+        let failure = full().write(b"x").unwrap_err();
+        for protocol in PROTOCOLS {
+            let client = client(protocol, server.port())
+                .input("hi\n")
+                .output_to(full());
+            client.fails_with("", &format!("cannot write to stdout: {failure}"));
+        }
+    }
+
+    #[test]
+    fn a_connection_to_itself_is_nobody() {
+        // The only free port is the one that is asked.
+        let there = common::loopback_ips();
+        for host in ["127.0.0.1", "0.0.0.0", "::", "0"] {
+            if host == "::" && !there.contains(&"::1") {
+                continue;
+            }
+            let script = format!("echo hello | '{CLIENT}' --tcp --host {host} --port 40000");
+            let server = if host.contains(':') {
+                format!("[{host}]")
+            } else {
+                host.to_owned()
+            };
+            let error = format!(
+                "error: nothing is listening on tcp {server}:40000; start it with: server --tcp --host {host} --port 40000\n"
+            );
+            let Some(mut client) = common::in_a_namespace("", "40000 40000", &script) else {
+                return;
+            };
+            assert_ends(&run(&mut client), 1, b"", &error);
+        }
+    }
 }
 
 /// Each "`function` in `file`" of the README's map is there.

@@ -1,75 +1,79 @@
-//! The textbook's four programs (Kurose & Ross, 2.7), doing on the wire exactly what they do.
+//! The textbook's programs (Kurose & Ross, 2.7), in Python and in Java, doing on the wire exactly what they do.
+//!
+//! Promise: they work on either side.
 
 mod common;
 
-use common::{Server, check, client, fake_tcp, fake_udp, retry, run, udp};
-use std::io::{Read, Write};
+use common::{MORE, Server, ask, client, exchange, fake_tcp, fake_udp, retry, udp};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 
 #[test]
 fn udp_client() {
-    let server = Server::start(&["--udp"]);
-    let socket = udp("127.0.0.1");
-    socket.send_to(b"hello, textbook", server.address).unwrap();
-    let mut message = [0; 2048];
-    let (size, _) = retry(|| socket.recv_from(&mut message));
-    assert_eq!(&message[..size], b"HELLO, TEXTBOOK");
+    let server = Server::start("--udp");
+    let answer = ask(&udp("127.0.0.1"), server.address, b"hello, textbook");
+    assert_eq!(answer, b"HELLO, TEXTBOOK");
 }
 
 #[test]
 fn udp_server() {
     let port = fake_udp(|socket, message, client| {
-        let text = std::str::from_utf8(message).unwrap().to_uppercase();
-        socket.send_to(text.as_bytes(), client).unwrap();
+        let message = &message[..message.len().min(2048)];
+        let modified = std::str::from_utf8(message).unwrap().to_uppercase();
+        socket.send_to(modified.as_bytes(), client).unwrap();
     });
-    check(
-        &run(&mut client(&["--udp"], port), "hello\nstraße\n"),
-        0,
-        b"HELLO\nSTRASSE\n",
-        "",
-    );
+    client("--udp", port)
+        .input("hello\nstraße\n")
+        .prints("HELLO\nSTRASSE\n");
 }
 
 #[test]
-fn tcp_client() {
-    let server = Server::start(&["--tcp"]);
-    for _ in 0..3 {
-        // A bare sentence, then it waits for the answer, then it closes.
-        let mut socket = server.connect();
-        socket.write_all(b"hello, textbook").unwrap();
-        let mut sentence = [0; 1024];
-        let size = retry(|| socket.read(&mut sentence));
-        assert_eq!(&sentence[..size], b"HELLO, TEXTBOOK");
+fn tcp_clients() {
+    let server = Server::start("--tcp");
+    // In Python a bare sentence, in Java a line; then each waits for the answer, and closes.
+    for sentence in ["hello, textbook", "hello, textbook\n"] {
+        exchange(&server.connect(), sentence);
     }
 }
 
 #[test]
-fn tcp_server() {
+fn python_tcp_server() {
+    // It answers once, and closes.
     let port = fake_tcp(|mut connection| {
         let mut sentence = [0; 1024];
         let size = retry(|| connection.read(&mut sentence));
-        let text = std::str::from_utf8(&sentence[..size])
+        let capitalized = std::str::from_utf8(&sentence[..size])
             .unwrap()
             .to_uppercase();
-        connection.write_all(text.as_bytes()).unwrap();
+        connection.write_all(capitalized.as_bytes()).unwrap();
     });
     for _ in 0..20 {
-        check(
-            &run(&mut client(&["--tcp"], port), "hello\n"),
-            0,
-            b"HELLO\n",
-            "",
-        );
-        check(
-            &run(&mut client(&["--tcp"], port), "no newline"),
-            0,
-            b"NO NEWLINE",
-            "",
-        );
+        client("--tcp", port).input("hello\n").prints("HELLO\n");
+        client("--tcp", port)
+            .input("no newline")
+            .prints("NO NEWLINE");
     }
-    // It answers once: two sentences, the second after the first's answer, are one too many in a pipe.
-    let mut session = common::Program::spawn(&mut client(&["--tcp"], port));
-    let mut stdin = session.child.stdin.take().unwrap();
-    stdin.write_all(b"one\n").unwrap();
-    assert_eq!(session.line(), "ONE");
-    assert_eq!(session.wait(), 1);
+}
+
+/// Reads lines and ends each answer with a newline. It never closes: the stream stays in a variable.
+fn java_tcp_server(streams: &mut Vec<TcpStream>, connection: TcpStream) {
+    let mut lines = BufReader::new(&connection).lines();
+    let sentence = lines.next().unwrap().unwrap();
+    (&connection)
+        .write_all((sentence.to_uppercase() + "\n").as_bytes())
+        .unwrap();
+    streams.push(connection);
+}
+
+#[test]
+fn java_tcp_server_never_closes() {
+    let mut streams = Vec::new();
+    let port = fake_tcp(move |connection| java_tcp_server(&mut streams, connection));
+    client("--tcp -w 86400", port)
+        .input("hello\n")
+        .prints("HELLO\n");
+    // A newline that nobody sent is more than was asked.
+    client("--tcp", port)
+        .input("no newline")
+        .fails_with("", MORE);
 }

@@ -166,3 +166,20 @@ impl Reporter {
         *last_trouble = Some(Instant::now());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_and_the_most_of_each_flag() {
+        let flags = "server --max-connections 4096 --idle-timeout 86400";
+        let args = Args::try_parse_from(flags.split(' ')).unwrap();
+        assert_eq!(args.max_connections, 4096);
+        assert_eq!(args.idle_timeout, Duration::from_secs(86_400));
+        let flags = "server --max-connections 1 --idle-timeout 0.001";
+        let args = Args::try_parse_from(flags.split(' ')).unwrap();
+        assert_eq!(args.max_connections, 1);
+        assert_eq!(args.idle_timeout, Duration::from_millis(1));
+    }
+}

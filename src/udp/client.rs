@@ -286,3 +286,20 @@ pub fn is_cut(sentence: &[u8], answer: &[u8]) -> bool {
     }
     answer.len() < shortest
 }
+
+#[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test")]
+mod tests {
+    use super::{SocketAddr, open_socket};
+
+    #[test]
+    fn a_clients_port_is_not_the_servers() {
+        // There are 28,000 to draw from on Linux, and fewer elsewhere.
+        let server = SocketAddr::from(([127, 0, 0, 1], 50_000));
+        for _ in 0..100_000 {
+            let socket = open_socket(server).expect("a socket");
+            let client = socket.local_addr().expect("its address");
+            assert_ne!(client.port(), server.port());
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! What the tests share: the two programs as real processes, and sockets with a deadline.
+//! What the tests share: runs of the two programs, fake servers, and sockets with a deadline.
 
 #![allow(
     dead_code,
@@ -6,61 +6,251 @@
     reason = "every test file takes what it needs"
 )]
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::process::{Child, Command, Output, Stdio};
+use std::fs::File;
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub const CLIENT: &str = env!("CARGO_BIN_EXE_client");
+pub const SERVER: &str = env!("CARGO_BIN_EXE_server");
+
+/// Both, as a client's flag.
+pub const PROTOCOLS: [&str; 2] = ["--udp", "--tcp"];
+
 /// Far more than anything here should take: what waits longer is broken.
 pub const DEADLINE: Duration = Duration::from_secs(30);
+
+// What the client says, with words for which `error_line` puts names in.
+pub const CLOSED: &str = "SERVER closed the connection before answering everything";
+pub const MORE: &str = "SERVER answers more than it was asked; is it an upper-case echo?";
+pub const NOBODY: &str =
+    "nothing is listening on SERVER; start it with: server --PROTOCOL --port PORT";
+
+/// What the client says on stderr: `message` with the names in.
+pub fn error_line(message: &str, protocol: &str, host: &str, port: u16) -> String {
+    let message = message
+        .replace("SERVER", &format!("{protocol} {host}:{port}"))
+        .replace("PROTOCOL", protocol)
+        .replace("PORT", &port.to_string());
+    format!("error: {message}")
+}
+
+/// A client that asks a server on this machine. `flags` begin with the protocol: `"--tcp -w 0.5"`.
+pub fn client(flags: &str, port: u16) -> Client {
+    let mut command = Command::new(CLIENT);
+    command.args(flags.split_whitespace());
+    command.args(["--port", &port.to_string()]);
+    let words: Vec<_> = flags.split_whitespace().collect();
+    let host = words.iter().position(|word| *word == "--host");
+    Client {
+        protocol: words[0].trim_start_matches('-').to_owned(),
+        host: host.map_or("localhost", |at| words[at + 1]).to_owned(),
+        port,
+        command,
+        input: Some(Vec::new()),
+        output: None,
+    }
+}
+
+/// A run of the client that is described first, and then made by `prints`, `fails_with` or `spawn`.
+pub struct Client {
+    protocol: String,
+    host: String,
+    port: u16,
+    command: Command,
+    /// `None` if stdin is a file.
+    input: Option<Vec<u8>>,
+    /// Where stdout goes, if not to the test.
+    output: Option<File>,
+}
+
+impl Client {
+    pub fn input(mut self, input: impl AsRef<[u8]>) -> Self {
+        self.input = Some(input.as_ref().to_vec());
+        self
+    }
+
+    pub fn input_from(mut self, file: File) -> Self {
+        self.input = None;
+        self.command.stdin(file);
+        self
+    }
+
+    pub fn output_to(mut self, file: File) -> Self {
+        self.output = Some(file);
+        self
+    }
+
+    /// It ends with 0, says nothing on stderr, and its stdout is this. Returns how long it took.
+    #[track_caller]
+    pub fn prints(self, stdout: impl AsRef<[u8]>) -> Duration {
+        self.ends(0, stdout.as_ref(), "")
+    }
+
+    /// It ends with 1, says `error: ..` and nothing else on stderr, and has printed `stdout` before. Returns how long it
+    /// took.
+    #[track_caller]
+    pub fn fails_with(self, stdout: impl AsRef<[u8]>, error: &str) -> Duration {
+        let stderr = error_line(error, &self.protocol, &self.host, self.port) + "\n";
+        self.ends(1, stdout.as_ref(), &stderr)
+    }
+
+    #[track_caller]
+    fn ends(mut self, status: i32, stdout: &[u8], stderr: &str) -> Duration {
+        let start = Instant::now();
+        let output = run_with(&mut self.command, self.input, self.output);
+        let time = start.elapsed();
+        assert_ends(&output, status, stdout, stderr);
+        time
+    }
+
+    /// Starts it, for a test that types as it goes.
+    pub fn spawn(mut self) -> Program {
+        Program::spawn(&mut self.command)
+    }
+}
+
+/// Runs a program without any input to its end.
+pub fn run(command: &mut Command) -> Output {
+    run_with(command, Some(Vec::new()), None)
+}
+
+fn run_with(command: &mut Command, input: Option<Vec<u8>>, output: Option<File>) -> Output {
+    if input.is_some() {
+        command.stdin(Stdio::piped());
+    }
+    command.stdout(output.map_or_else(Stdio::piped, Stdio::from));
+    command.stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let stdin = child.stdin.take();
+    let writer = thread::spawn(move || {
+        if let (Some(mut stdin), Some(input)) = (stdin, input) {
+            // A program that fails does not read all of it.
+            let _ = stdin.write_all(&input);
+        }
+    });
+    let stdout = child.stdout.take().map(read_all);
+    let stderr = read_all(child.stderr.take().unwrap());
+    let status = wait(&mut child);
+    let _ = writer.join();
+    Output {
+        status,
+        stdout: stdout.map_or_else(Vec::new, |all| all.recv_timeout(DEADLINE).unwrap()),
+        stderr: stderr.recv_timeout(DEADLINE).unwrap(),
+    }
+}
+
+/// Checks a program's whole stdout and stderr, and its exit status.
+#[track_caller]
+pub fn assert_ends(output: &Output, status: i32, stdout: &[u8], stderr: &str) {
+    let shown = |bytes: &[u8]| bytes[..bytes.len().min(500)].escape_ascii().to_string();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), stderr);
+    assert_eq!(shown(&output.stdout), shown(stdout));
+    assert!(
+        output.stdout == stdout,
+        "stdout differs behind the first 500 bytes"
+    );
+    assert_eq!(output.status.code(), Some(status));
+}
+
+/// Waits for the end of a program, and kills it if that does not come.
+#[track_caller]
+fn wait(child: &mut Child) -> ExitStatus {
+    let end = Instant::now() + DEADLINE;
+    while Instant::now() < end {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    let _ = child.kill();
+    panic!("still running");
+}
+
+/// All that a program writes, when it is all there.
+fn read_all(mut pipe: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = pipe.read_to_end(&mut bytes);
+        let _ = sender.send(bytes);
+    });
+    receiver
+}
 
 /// A running program that does not outlive its test.
 pub struct Program {
     pub child: Child,
-    pub stdout: Receiver<String>,
-    pub stderr: Receiver<String>,
+    stdin: Option<ChildStdin>,
+    stdout: Receiver<String>,
+    stderr: Receiver<String>,
 }
 
 impl Program {
     pub fn spawn(command: &mut Command) -> Self {
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stdout = lines(child.stdout.take().unwrap());
-        let stderr = lines(child.stderr.take().unwrap());
+        Self::spawn_with_stderr(command, Stdio::piped())
+    }
+
+    pub fn spawn_with_stderr(command: &mut Command, stderr: Stdio) -> Self {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.stderr(stderr).spawn().unwrap();
         Self {
+            stdin: child.stdin.take(),
+            stdout: lines(child.stdout.take().unwrap()),
+            stderr: child.stderr.take().map_or_else(|| channel().1, lines),
             child,
-            stdout,
-            stderr,
         }
     }
 
-    /// A line of stdout, without its newline.
+    /// Types on its stdin. An error is the program's end, which is checked elsewhere.
+    pub fn send(&mut self, text: &str) {
+        let _ = self.stdin.as_mut().unwrap().write_all(text.as_bytes());
+    }
+
+    /// The next line of stdout, without its newline.
     #[track_caller]
     pub fn line(&self) -> String {
         self.stdout
             .recv_timeout(DEADLINE)
-            .expect("a line on stdout")
+            .expect("a line of stdout")
     }
 
+    /// The next line of stderr, without its newline.
     #[track_caller]
-    pub fn wait(&mut self) -> i32 {
-        drop(self.child.stdin.take());
-        // It has ended, or is about to, when its stdout is closed.
-        let end = Instant::now() + DEADLINE;
-        while let Ok(line) = self
-            .stdout
-            .recv_timeout(end.saturating_duration_since(Instant::now()))
-        {
-            println!("{line}");
-        }
-        assert!(Instant::now() < end, "still running");
-        self.child.wait().unwrap().code().unwrap_or(-1)
+    pub fn error_line(&self) -> String {
+        self.stderr
+            .recv_timeout(DEADLINE)
+            .expect("a line of stderr")
+    }
+
+    /// Everything else that it says on stderr until it ends.
+    pub fn other_error_lines(&self) -> Vec<String> {
+        self.stderr.iter().collect()
+    }
+
+    /// Whether nothing more stands on stderr by now.
+    pub fn says_nothing_more(&self) -> bool {
+        self.stderr.try_recv().is_err()
+    }
+
+    pub fn close_stdin(&mut self) {
+        self.stdin = None;
+    }
+
+    /// Its exit status, with stdin open if it was.
+    #[track_caller]
+    pub fn status(&mut self) -> Option<i32> {
+        wait(&mut self.child).code()
+    }
+
+    /// Its exit status after the end of stdin.
+    #[track_caller]
+    pub fn end(&mut self) -> Option<i32> {
+        self.close_stdin();
+        self.status()
     }
 }
 
@@ -69,7 +259,8 @@ impl Drop for Program {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if thread::panicking() {
-            eprintln!("its stderr: {:?}", self.stderr.iter().collect::<Vec<_>>());
+            let stderr: Vec<_> = self.stderr.try_iter().collect();
+            eprintln!("its stderr: {stderr:?}");
         }
     }
 }
@@ -78,15 +269,21 @@ fn lines(pipe: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, receiver) = channel();
     thread::spawn(move || {
         for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
-            if sender
-                .send(String::from_utf8_lossy(&line).into_owned())
-                .is_err()
-            {
+            let line = String::from_utf8_lossy(&line).into_owned();
+            if sender.send(line).is_err() {
                 break;
             }
         }
     });
     receiver
+}
+
+/// A server, as `flags` say: `"--tcp --max-connections 2"`.
+pub fn server(flags: &str, host: &str, port: u16) -> Command {
+    let mut command = Command::new(SERVER);
+    command.args(flags.split_whitespace());
+    command.args(["--host", host, "--port", &port.to_string()]);
+    command
 }
 
 /// A server on a free port of 127.0.0.1, and its address.
@@ -96,41 +293,90 @@ pub struct Server {
 }
 
 impl Server {
-    pub fn start(flags: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_server"));
-        Self::spawn(command.args(flags))
+    pub fn start(flags: &str) -> Self {
+        Self::spawn(&mut server(flags, "127.0.0.1", 0))
     }
 
-    /// `command` is a server, perhaps behind a wrapper; it gets a host and a port.
+    /// Starts a server, perhaps behind a wrapper.
     pub fn spawn(command: &mut Command) -> Self {
-        let program = Program::spawn(command.args(["--host", "127.0.0.1", "--port", "0"]));
+        Self::ready(Program::spawn(command))
+    }
+
+    /// Waits until it says where it listens.
+    pub fn ready(program: Program) -> Self {
         let line = program.line();
         let address = line
             .strip_prefix("The server is ready to receive on ")
+            .and_then(|socket| socket.split(' ').next_back()?.parse().ok())
             .expect(&line);
-        let address = address.rsplit(' ').next().unwrap().parse().unwrap();
         Self { program, address }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.address.port()
     }
 
     pub fn connect(&self) -> TcpStream {
         connect(self.address)
     }
+}
 
-    pub fn kill(&self, signal: &str) {
-        signal_to(self.program.child.id(), signal);
+/// Sends a signal: `"-STOP"`.
+#[cfg(unix)]
+pub fn signal(child: &Child, signal: &str) {
+    // The shell's own kill: not every machine has the program.
+    let kill = format!("kill {signal} {}", child.id());
+    let status = Command::new("sh").args(["-c", &kill]).status().unwrap();
+    assert!(status.success());
+}
+
+/// Whether there is such a program. If not, it says visibly that a test is skipped.
+pub fn has(program: &str) -> bool {
+    let there = Command::new(program).arg("--version").output().is_ok();
+    if !there {
+        skip(&format!("there is no `{program}` here"));
+    }
+    there
+}
+
+/// A shell's script in a network of its own, as root of a namespace: with these `hosts`, and with this range of ports for
+/// sockets that ask for a free one. `None`, and a visible word, where the system does not allow that.
+#[cfg(target_os = "linux")]
+pub fn in_a_namespace(hosts: &str, ports: &str, script: &str) -> Option<Command> {
+    let set_up = format!(
+        "set -e; ip link set lo up; echo {ports} >/proc/sys/net/ipv4/ip_local_port_range; \
+         mount -t tmpfs none /mnt; printf '{hosts}' >/mnt/hosts; mount --bind /mnt/hosts /etc/hosts"
+    );
+    let unshare = |script: &str| {
+        let mut command = Command::new("unshare");
+        // All that it has started ends with it.
+        command.args(["--map-root-user", "--net", "--mount", "--pid", "--fork"]);
+        command.args(["--kill-child", "bash", "-c", script]);
+        command
+    };
+    match unshare(&set_up).output() {
+        Ok(output) if output.status.success() => Some(unshare(&format!("{set_up}; {script}"))),
+        Ok(output) => {
+            skip(&String::from_utf8_lossy(&output.stderr));
+            None
+        }
+        Err(error) => {
+            skip(&format!("cannot run unshare: {error}"));
+            None
+        }
     }
 }
 
-pub fn signal_to(id: u32, signal: &str) {
-    // The shell's own: not every machine has the program.
-    let kill = format!("kill {signal} {id}");
-    assert!(
-        Command::new("sh")
-            .args(["-c", &kill])
-            .status()
-            .unwrap()
-            .success()
-    );
+/// Says that a test cannot be made here, past the test harness, which would keep the words of a test that passes.
+pub fn skip(why: &str) {
+    let name = thread::current().name().unwrap_or_default().to_owned();
+    let _ = writeln!(std::io::stderr(), "skipped: {name}: {why}");
+}
+
+/// The deadline for a connection that is not `connect`'s.
+pub fn limit(stream: &TcpStream) {
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream.set_write_timeout(Some(DEADLINE)).unwrap();
 }
 
 pub fn connect(address: SocketAddr) -> TcpStream {
@@ -139,9 +385,19 @@ pub fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
-pub fn limit(stream: &TcpStream) {
-    stream.set_read_timeout(Some(DEADLINE)).unwrap();
-    stream.set_write_timeout(Some(DEADLINE)).unwrap();
+/// Sends a sentence over TCP and checks its answer, which is as long.
+#[track_caller]
+pub fn exchange(mut stream: &TcpStream, sentence: &str) {
+    stream.write_all(sentence.as_bytes()).unwrap();
+    assert_answer(stream, &sentence.to_uppercase());
+}
+
+/// Reads as much as `expected` is long.
+#[track_caller]
+pub fn assert_answer(mut stream: &TcpStream, expected: &str) {
+    let mut answer = vec![0; expected.len()];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(String::from_utf8_lossy(&answer), expected);
 }
 
 /// A UDP socket on a free port of `ip`, with a deadline.
@@ -156,7 +412,7 @@ pub fn udp(ip: &str) -> UdpSocket {
 pub fn retry<T>(mut call: impl FnMut() -> std::io::Result<T>) -> T {
     loop {
         match call() {
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
             result => return result.unwrap(),
         }
     }
@@ -173,49 +429,6 @@ pub fn ask(socket: &UdpSocket, server: SocketAddr, datagram: &[u8]) -> Vec<u8> {
     answer
 }
 
-pub fn client(flags: &[&str], port: u16) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_client"));
-    command.args(flags).args(["--port", &port.to_string()]);
-    command
-}
-
-/// Runs a client to its end.
-pub fn run(command: &mut Command, input: impl Into<Vec<u8>>) -> Output {
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let (mut stdin, input) = (child.stdin.take().unwrap(), input.into());
-    // A client that fails does not read all of it.
-    let writer = thread::spawn(move || stdin.write_all(&input).is_ok());
-    let (sender, receiver) = channel();
-    let id = child.id();
-    thread::spawn(move || sender.send(child.wait_with_output()));
-    let Ok(output) = receiver.recv_timeout(DEADLINE) else {
-        signal_to(id, "-KILL");
-        panic!("{command:?} has not ended");
-    };
-    let _ = writer.join();
-    output.unwrap()
-}
-
-/// Checks a client's whole stdout and stderr, and its exit status.
-#[track_caller]
-pub fn check(output: &Output, status: i32, stdout: &[u8], stderr: &str) {
-    assert_eq!(String::from_utf8_lossy(&output.stderr), stderr);
-    assert_eq!(
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(stdout)
-    );
-    assert!(
-        output.stdout == stdout,
-        "the same but for bytes that are not UTF-8"
-    );
-    assert_eq!(output.status.code(), Some(status));
-}
-
 /// A listener on a free port of 127.0.0.1 that serves one connection after another in its own thread.
 pub fn fake_tcp(mut serve: impl FnMut(TcpStream) + Send + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -230,14 +443,67 @@ pub fn fake_tcp(mut serve: impl FnMut(TcpStream) + Send + 'static) -> u16 {
     port
 }
 
+/// A port of 127.0.0.1 whose listener accepts once, answers `ONE`, and closes. It stays closed while the stream is kept.
+pub fn accept_once() -> (u16, Receiver<TcpStream>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (sender, kept) = channel();
+    thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        drop(listener);
+        limit(&stream);
+        assert_answer(&stream, "one\n");
+        (&stream).write_all(b"ONE\n").unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        sender.send(stream).unwrap();
+    });
+    (port, kept)
+}
+
+/// What a fake TCP server does with each connection, one step after the other. Then it closes.
+#[derive(Clone, Copy)]
+pub enum Step {
+    /// Reads once.
+    Read,
+    /// Reads one byte: with more unread, its close is a reset.
+    ReadByte,
+    /// Reads until the client has finished sending.
+    ReadAll,
+    Say(&'static str),
+    /// Says it until the client has gone.
+    Flood(&'static str),
+    /// Never closes.
+    Stay,
+}
+
+/// A fake TCP server made of steps.
+pub fn scripted_tcp(steps: impl AsRef<[Step]>) -> u16 {
+    let steps = steps.as_ref().to_vec();
+    fake_tcp(move |mut stream| {
+        for step in &steps {
+            match step {
+                Step::Read => drop(stream.read(&mut [0; 1000])),
+                Step::ReadByte => drop(stream.read(&mut [0; 1])),
+                Step::ReadAll => drop(stream.read_to_end(&mut Vec::new())),
+                Step::Say(text) => drop(stream.write_all(text.as_bytes())),
+                Step::Flood(text) => while stream.write_all(text.as_bytes()).is_ok() {},
+                Step::Stay => std::mem::forget(stream.try_clone().unwrap()),
+            }
+        }
+    })
+}
+
 /// A UDP socket on a free port of 127.0.0.1 that hands each datagram to `serve`.
 pub fn fake_udp(mut serve: impl FnMut(&UdpSocket, &[u8], SocketAddr) + Send + 'static) -> u16 {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let port = socket.local_addr().unwrap().port();
     thread::spawn(move || {
-        let mut buffer = [0; 2048];
-        while let Ok((size, peer)) = socket.recv_from(&mut buffer) {
-            serve(&socket, &buffer[..size], peer);
+        let mut buffer = vec![0; 65536];
+        loop {
+            // On Windows it fails if an earlier answer found its port closed.
+            if let Ok((size, peer)) = socket.recv_from(&mut buffer) {
+                serve(&socket, &buffer[..size], peer);
+            }
         }
     });
     port
@@ -257,4 +523,38 @@ pub fn closed_tcp() -> ((TcpListener, TcpStream), u16) {
     let stream = connect(listener.local_addr().unwrap());
     let port = stream.local_addr().unwrap().port();
     ((listener, stream), port)
+}
+
+/// A listener whose backlog is full as long as all this is kept: the system answers no new connection.
+pub fn full_tcp() -> ((TcpListener, Vec<TcpStream>), SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut held = Vec::new();
+    let wait = Duration::from_millis(200);
+    while let Ok(stream) = TcpStream::connect_timeout(&address, wait) {
+        held.push(stream);
+    }
+    ((listener, held), address)
+}
+
+/// The loopback addresses that this machine has.
+pub fn loopback_ips() -> Vec<&'static str> {
+    let mut ips = vec!["127.0.0.1"];
+    if UdpSocket::bind("[::1]:0").is_ok() {
+        ips.push("::1");
+    } else {
+        skip("this machine has no ::1");
+    }
+    ips
+}
+
+/// Random numbers, the same in each run: xorshift64.
+pub fn random() -> impl FnMut() -> u64 {
+    let mut state: u64 = 0x9E37_79B9_7F4A_7C15;
+    move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    }
 }

@@ -131,12 +131,18 @@ mod tests {
     }
 
     #[test]
-    fn every_address_and_one_port() {
+    fn one_port_for_both_protocols() {
         check(
             &["127.0.0.1:0"],
             &[Udp, Tcp],
             &["udp 127.0.0.1:P", "tcp 127.0.0.1:P"],
         );
+    }
+
+    // Other systems have 127.0.0.2 only if it is configured.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn one_port_for_every_address() {
         let addresses = ["127.0.0.1:0", "127.0.0.2:0"];
         check(&addresses, &[Udp], &["udp 127.0.0.1:P", "udp 127.0.0.2:P"]);
         check(&addresses, &[Tcp], &["tcp 127.0.0.1:P", "tcp 127.0.0.2:P"]);
@@ -151,6 +157,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(target_os = "linux")]
     fn a_port_in_use_is_fatal_even_if_another_address_remains() {
         let kept = UdpSocket::bind("127.0.0.2:0").unwrap();
         let taken = kept.local_addr().unwrap();
