@@ -295,11 +295,16 @@ fn a_strangers_datagram_is_not_printed() {
 
 #[test]
 fn an_empty_datagram_answers_only_an_empty_line() {
+    let (sender, asked) = channel();
     let port = fake_udp(move |socket, message, peer| {
+        sender.send(message.to_vec()).unwrap();
         socket.send_to(b"", peer).unwrap();
         socket.send_to(&message.to_ascii_uppercase(), peer).unwrap();
     });
-    client("--udp", port).input("a\n\nb\n").prints("A\n\nB\n");
+    client("--udp", port).input("a\n").prints("A\n");
+    // It has waited on, and not asked again.
+    assert_eq!(asked.try_iter().collect::<Vec<_>>(), [b"a"]);
+    client("--udp", port).input("\na\n").prints("\nA\n");
 }
 
 #[test]
