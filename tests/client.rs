@@ -30,6 +30,7 @@ const TCP_SERVERS: &[(&str, &[Step], &str, &str, &str)] = &[
     ("drops the last line", &[ReadAll, Say("ONE\n")], "one\ntwo\n", "ONE\n", CLOSED),
     ("drops the last line", &[ReadAll, Say("ONE\n")], "one\ntwo", "ONE\n", CLOSED),
     ("drops a newline", &[ReadAll, Say("ONE")], "one\n", "ONE", CLOSED),
+    ("cuts more than can shrink", &[ReadAll, Say("HEL")], "hello, world", "HEL", CLOSED),
     ("resets", &[ReadByte], "hello\n", "", CLOSED),
     ("resets within an answer", &[ReadByte, Say("HEL")], "hello\n", "HEL", CLOSED),
     ("resets a line without an end", &[ReadByte, Say("HEL")], "hello", "HEL", CLOSED),

@@ -369,6 +369,103 @@ fn random_megabytes_are_piped_whole() {
     assert!(output == expected);
 }
 
+#[test]
+fn an_answer_that_comes_late_is_not_another_lines() {
+    let mut first_connection = None;
+    let port = fake_tcp(move |stream| {
+        let line = common::retry(|| {
+            let mut line = [0; 99];
+            (&stream).read(&mut line).map(|size| line[..size].to_vec())
+        });
+        if line == b"first\n" {
+            first_connection = Some(stream);
+        } else {
+            let mut late = first_connection.as_ref().unwrap();
+            late.write_all(b"FIRST\n").unwrap();
+            (&stream).write_all(b"SECOND\n").unwrap();
+        }
+    });
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let mut client = client_of(&[address], Duration::from_millis(500));
+    let failure = client.ask(b"first", |_| {}).map_err(no_answer);
+    assert_eq!(failure, Err(TimedOut));
+    assert_eq!(client.ask(b"second", |_| {}).unwrap(), b"SECOND");
+}
+
+#[test]
+fn nobody_is_served_without_time() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let result = tcp::serve(listener, NonZero::<usize>::MIN, Duration::ZERO, |_| {});
+    assert_eq!(result.unwrap_err().kind(), ErrorKind::InvalidInput);
+}
+
+/// Gives its first text, and the second when something has been written to [`Signalling`].
+struct InTwo(&'static [u8], &'static [u8], Receiver<()>);
+
+impl Read for InTwo {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.0.is_empty() {
+            self.2.recv_timeout(DEADLINE).unwrap();
+            self.0 = std::mem::take(&mut self.1);
+        }
+        self.0.read(buffer)
+    }
+}
+
+/// Calls its closure for each write.
+struct Signalling<F>(F);
+
+impl<F: FnMut()> Write for Signalling<F> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (self.0)();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn more_input_after_the_servers_end_is_an_error() {
+    // As the textbook's server does it: one answer, and it closes.
+    for (input, more, answer) in [
+        ("one\n", "two\n", "ONE\n"),
+        ("hel", "lo", "HEL"),
+        ("one\nhel", "lo", "ONE\nHEL"),
+    ] {
+        let (sender, go_on) = channel();
+        let input = InTwo(input.as_bytes(), more.as_bytes(), go_on);
+        let output = Signalling(|| sender.send(()).unwrap());
+        let port = scripted_tcp([Step::Read, Step::Say(answer)]);
+        let error = client(port).pipe(input, output, |_| {}).unwrap_err();
+        assert!(matches!(error, PipeError::Network(error) if error.kind() == UnexpectedEof));
+    }
+}
+
+#[test]
+fn what_comes_before_the_end_of_a_pipe_is_an_error() {
+    let (go_on, wait) = sync_channel(0);
+    let (sender, has_sent) = channel();
+    let port = fake_tcp(move |stream| {
+        assert_answer(&stream, "one\n");
+        (&stream).write_all(b"ONE\n").unwrap();
+        wait.recv().unwrap();
+        (&stream).write_all(b"MORE\n").unwrap();
+        sender.send(stream).unwrap();
+    });
+    // The output takes the answer only when more has come.
+    let mut kept = Vec::new();
+    let output = Signalling(|| {
+        go_on.send(()).unwrap();
+        kept.push(has_sent.recv_timeout(DEADLINE).unwrap());
+    });
+    let error = client(port)
+        .pipe(&b"one\n"[..], output, |_| {})
+        .unwrap_err();
+    assert!(matches!(error, PipeError::Network(error) if error.kind() == InvalidData));
+}
+
 /// Gives its text, and then an error.
 struct FailingInput(&'static [u8]);
 
@@ -389,8 +486,10 @@ fn an_input_error_comes_after_the_answers() {
     let unreadable = "cannot read the input: unreadable";
     // What is unanswered is the worse failure.
     let unanswered = "the connection failed: unexpected end of file";
+    let silent = scripted_tcp([Step::ReadAll, Step::Stay]);
     #[rustfmt::skip]
     let cases = [
+        (silent, "one\n", "", unreadable),
         (server.port(), "", "", unreadable),
         (server.port(), "one\n", "ONE\n", unreadable),
         (server.port(), "one\ntwo", "ONE\nTWO", unreadable),
@@ -399,8 +498,10 @@ fn an_input_error_comes_after_the_answers() {
     ];
     for (port, input, expected, failure) in cases {
         let mut output = Vec::new();
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let client = client_of(&[address], Duration::from_secs(1));
         let input = FailingInput(input.as_bytes());
-        let error = client(port).pipe(input, &mut output, |_| {}).unwrap_err();
+        let error = client.pipe(input, &mut output, |_| {}).unwrap_err();
         assert_eq!(error.to_string(), failure);
         assert_eq!(String::from_utf8(output).unwrap(), expected);
     }
