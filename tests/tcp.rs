@@ -404,7 +404,7 @@ struct InTwo(&'static [u8], &'static [u8], Receiver<()>);
 
 impl Read for InTwo {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.0.is_empty() {
+        if self.0.is_empty() && !self.1.is_empty() {
             self.2.recv_timeout(DEADLINE).unwrap();
             self.0 = std::mem::take(&mut self.1);
         }
