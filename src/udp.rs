@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::retry::{retry_interrupted, retry_with_backoff, time_left, try_each_address};
-use crate::uppercase::{Follow, LONGEST_GROWTH, append_uppercase, fast};
+use crate::uppercase::{Follow, LONGEST_GROWTH, append_uppercase};
 use crate::{Bytes, Event};
 
 /// The bytes that a datagram carries at most over IPv4: 65,535 less 20 of IP's header and 8 of UDP's (RFC 768, 791).
@@ -34,9 +34,8 @@ const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
 pub fn serve(socket: UdpSocket, observer: impl Fn(Event) + Send + 'static) -> io::Result<()> {
     let own_port = socket.local_addr()?.port();
     // All the memory that the thread will ever need.
-    fast::build_table();
     let mut datagram = vec![0; LARGEST];
-    let mut answer = Vec::with_capacity(LONGEST_GROWTH * LARGEST + fast::SPARE);
+    let mut answer = Vec::with_capacity(LONGEST_GROWTH * LARGEST);
     thread::Builder::new().spawn(move || {
         loop {
             // The datagram, and the source address that the system attached.

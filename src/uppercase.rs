@@ -9,7 +9,7 @@ use std::str;
 
 use crate::retry::retry_interrupted;
 
-pub(crate) mod fast;
+mod fast;
 
 /// An upper case is at most this many times as long as its text: U+0390 grows from 2 bytes to 6 (Unicode 17).
 pub(crate) const LONGEST_GROWTH: usize = 3;
@@ -34,7 +34,7 @@ const CHUNK: usize = 64 * 1024;
 /// assert_eq!(uppercase(b"not \xFF utf-8"), b"NOT \xFF UTF-8");
 /// ```
 pub fn uppercase(bytes: &[u8]) -> Vec<u8> {
-    let mut output = Vec::with_capacity(bytes.len() + fast::SPARE);
+    let mut output = Vec::with_capacity(bytes.len());
     append_uppercase(bytes, Follow::Nothing, &mut output);
     output
 }
@@ -74,7 +74,7 @@ impl Copier {
     pub(crate) fn new() -> Self {
         Self {
             input: vec![0; CHUNK],
-            output: Vec::with_capacity(LONGEST_GROWTH * CHUNK + fast::SPARE),
+            output: Vec::with_capacity(LONGEST_GROWTH * CHUNK),
         }
     }
 
