@@ -224,9 +224,9 @@ fn over_udp() {
     row(
         "client, one at a time",
         0,
-        || 10.0 / seconds(10_000, || client.ask(SENTENCE, |_| {}).unwrap().len()),
+        || 5.0 / seconds(5_000, || client.ask(SENTENCE, |_| {}).unwrap().len()),
         || {
-            10.0 / seconds(10_000, || {
+            5.0 / seconds(5_000, || {
                 socket.send(SENTENCE).unwrap();
                 socket.recv(&mut [0; 2048]).unwrap()
             })
@@ -372,7 +372,7 @@ fn udp_connect(server: SocketAddr) -> UdpSocket {
 
 /// Thousands of answers a second, with 16 datagrams on their way.
 fn udp_load(server: SocketAddr, size: usize) -> f64 {
-    const COUNT: usize = 60_000;
+    const COUNT: usize = 30_000;
     const OUTSTANDING: usize = 16;
     let socket = udp_connect(server);
     let datagram = vec![b'x'; size];
@@ -448,7 +448,7 @@ fn tcp_connect(server: SocketAddr) -> TcpStream {
 
 /// Thousands of answers a second; each connection has one sentence on its way.
 fn ping_pong(server: SocketAddr) -> f64 {
-    const ROUNDS: usize = 800;
+    const ROUNDS: usize = 400;
     let sockets: Vec<_> = (0..CONNECTIONS).map(|_| tcp_connect(server)).collect();
     let start = Instant::now();
     for _ in 0..ROUNDS {
@@ -464,7 +464,7 @@ fn ping_pong(server: SocketAddr) -> f64 {
 
 /// Thousands of connections a second, with one answer each.
 fn connects(server: SocketAddr) -> f64 {
-    const COUNT: u32 = 2000;
+    const COUNT: u32 = 1000;
     let seconds = seconds(COUNT, || {
         let mut socket = tcp_connect(server);
         socket.write_all(SENTENCE).unwrap();
@@ -475,7 +475,7 @@ fn connects(server: SocketAddr) -> f64 {
 
 /// GB/s through one connection, both ways at once.
 fn stream(server: SocketAddr, text: &[u8]) -> f64 {
-    const TIMES: usize = 256;
+    const TIMES: usize = 64;
     let socket = tcp_connect(server);
     let start = Instant::now();
     thread::scope(|scope| {

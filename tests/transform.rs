@@ -180,8 +180,8 @@ fn every_four_bytes_after_a_lead() {
     for a in [0x61, 0x80, 0xBF].into_iter().chain(0xC0..=0xFF) {
         for b in 0..=255 {
             let mut text = Vec::new();
+            check(&[a, b]);
             for c in some {
-                check(&[a, b, c]);
                 for d in some {
                     text.extend([a, b, c, d, b'x']);
                 }
@@ -245,7 +245,7 @@ fn random_bytes_and_characters() {
     let bytes =
         b"a \x80\x90\xAC\xB1\xB5\x83\xBA\xC3\xC4\xC5\xCE\xCF\xD0\xD1\xE1\xE2\xEA\xEF\xF0\x9F\xFF";
     let letters: Vec<char> = SCRIPTS.iter().flat_map(|script| script.chars()).collect();
-    for length in 0..20_000 {
+    for length in 0..6_000 {
         let length = length % 200;
         let any: Vec<u8> = (0..length).map(|_| random(256) as u8).collect();
         check(&any);

@@ -1,8 +1,8 @@
 //! The transform again, 64 bytes at a time. The plain layer gives the same results without it.
 //!
 //! The plain layer looks at one character after the other: how wide is it, has it an upper case? On real text a
-//! processor cannot foresee the answers, and each wrong guess costs it as much time as 20 bytes should. So the code here
-//! asks every byte the same questions, whatever it is, and has no branches:
+//! processor cannot foresee the answers, and each wrong guess costs it the time of a dozen bytes. So the code here asks
+//! every byte the same questions, whatever it is, and has no branches:
 //!
 //! 1. Take a block of 64 places. At each one, suppose that a character begins there.
 //! 2. Compare its bytes with the letters of one script (Greek, Cyrillic, ...). Each [`Lane`] notes what must be added to
@@ -11,13 +11,14 @@
 //!
 //! A script's rules are facts on its alphabet, for example "а to п become А to П". In UTF-8 that is: after a byte D0,
 //! bytes B0 to BF become 20 hex less. They are compared and added without a branch, in loops over arrays of 64 bytes,
-//! so the compiler does it with vector instructions, for 16 bytes at once. One script at a time, since each rule costs
-//! time for each byte. At the first character that the script does not know, the script changes. What no script knows
-//! goes through [`char::to_uppercase`]. ASCII, and text without any letter that has an upper case, have shorter ways.
+//! so the compiler does it with vector instructions, 16 bytes at once. A branch, a lazy `&&`, or a loop inside of such a
+//! loop may keep it from that. Then all is still right, but ten times slower, and `cargo bench` shows it.
 //!
-//! The test `every_character` compares the rules with `char::to_uppercase` for every character there is.
-
-use std::array;
+//! One script at a time, since each rule costs time for each byte. At the first character that the script does not know,
+//! the script changes. What no script knows goes through [`char::to_uppercase`]. ASCII, and text without any other letter
+//! that has an upper case, have shorter ways.
+//!
+//! The tests in `tests/transform.rs` compare all this with `char::to_uppercase` for every character there is.
 
 /// Bytes of ASCII that are upper-cased together: measured, a quarter of it costs a fifth of the speed.
 const ASCII_BLOCK: usize = 256;
@@ -31,6 +32,9 @@ type Window = [u8; LANES + 2];
 
 /// Appends the upper case of the beginning of `input` to `output`: as much of it as is right whatever follows, and as
 /// this file can convert. Returns how many bytes of `input` that was; it may be none.
+///
+/// A block that ends more than two bytes early stands before a character that its script does not know: then the script
+/// changes. If the next block ends at once, no script knows that character.
 pub(crate) fn leading(input: &[u8], output: &mut Vec<u8>) -> usize {
     let mut done = convert_ascii(input, output);
     let mut script = script_of(&input[done..]);
@@ -46,7 +50,6 @@ pub(crate) fn leading(input: &[u8], output: &mut Vec<u8>) -> usize {
         done += converted;
         done += convert_ascii(&input[done..], output);
         if converted < LANES - 2 {
-            // The script does not know the next character.
             script = script_of(&input[done..]);
         }
     }
@@ -56,10 +59,10 @@ pub(crate) fn leading(input: &[u8], output: &mut Vec<u8>) -> usize {
 /// Converts blocks that are ASCII, if any.
 fn convert_ascii(input: &[u8], output: &mut Vec<u8>) -> usize {
     let mut done = 0;
-    for block in input
-        .chunks(ASCII_BLOCK)
-        .take_while(|block| block.is_ascii())
-    {
+    for block in input.chunks(ASCII_BLOCK) {
+        if !block.is_ascii() {
+            break;
+        }
         output.extend(block.iter().map(u8::to_ascii_uppercase));
         done += block.len();
     }
@@ -81,10 +84,14 @@ fn convert_rare(input: &[u8], output: &mut Vec<u8>) -> usize {
 
 /// Converts up to 64 bytes. Ends early, perhaps at once, before a character that the script does not know, and one or two
 /// bytes early before a character that the block does not hold whole.
+///
+/// At the end of the input the block is filled up with zeros. No script knows a lead byte before a zero, so a character
+/// that is cut there is not taken.
+///
+/// One letter is dealt with here: `ı` gets shorter, and Turkish is full of it. Another block behind each would be slow.
 fn convert_block(script: Script, input: &[u8], output: &mut Vec<u8>) -> usize {
     let mut padded = [0; LANES + 2];
     let window = input.first_chunk().unwrap_or_else(|| {
-        // No script knows a lead byte with a zero behind it: at the end of the input nothing is taken too early.
         let size = input.len().min(LANES);
         padded[..size].copy_from_slice(&input[..size]);
         &padded
@@ -95,7 +102,6 @@ fn convert_block(script: Script, input: &[u8], output: &mut Vec<u8>) -> usize {
     loop {
         let end = done + count_known(&block.is_unknown[done..size]);
         output.extend_from_slice(&block.upper[done..end]);
-        // Turkish is full of the one letter that gets shorter. To begin another block behind it would take too long.
         if end == size || !window[end..].starts_with("ı".as_bytes()) {
             return end;
         }
@@ -113,9 +119,9 @@ fn whole_characters(window: &Window) -> usize {
     }
 }
 
-/// How many places there are before the first unknown one.
+/// How many places there are before the first unknown one. Most often there is none, which vector code finds out. It
+/// cannot do a search that may stop anywhere.
 fn count_known(is_unknown: &[u8]) -> usize {
-    // Most often there is none. A search that may stop anywhere is not compiled to vector code, so it comes second.
     if is_unknown.iter().fold(0, |any, is| any | is) == 0 {
         return is_unknown.len();
     }
@@ -145,11 +151,11 @@ fn script_of(input: &[u8]) -> Script {
     }
 }
 
-/// Applies `rules` to all places.
+/// Applies `rules` to all places. What they add to a character's second and third byte is noted for the next two places,
+/// and added in the end.
 fn apply(rules: impl Fn(&mut Lane), window: &Window) -> Block {
     let mut upper = [0; LANES];
     let mut is_unknown = [0; LANES];
-    // What to add to a byte because of the character that began one place before it, or two.
     let mut add_second = [0; LANES + 2];
     let mut add_third = [0; LANES + 2];
     for at in 0..LANES {
@@ -174,27 +180,26 @@ fn apply(rules: impl Fn(&mut Lane), window: &Window) -> Block {
 
 /// Converts text whose only letters with an upper case are ASCII. With so few questions it is faster than by rules.
 fn caseless(window: &Window) -> Block {
+    let mut upper = [0; LANES];
+    upper.copy_from_slice(&window[..LANES]);
+    upper.make_ascii_uppercase();
     let mut is_unknown = [0; LANES];
     for at in 0..LANES {
         is_unknown[at] = u8::from(may_be_letter(window[at], window[at + 1]));
     }
-    Block {
-        upper: array::from_fn(|at| window[at].to_ascii_uppercase()),
-        is_unknown,
-    }
+    Block { upper, is_unknown }
 }
 
 /// Whether a character, not ASCII, that begins with these bytes may have another upper case.
+///
+/// None has one between E2 80 and 84 (quotes, dashes, currency signs), E2 94 and AF (frames, signs, hearts), from EA B0
+/// on (Hangul), between EF B8 and BC (full-width punctuation and capitals) and at F0 9F (emoji).
 fn may_be_letter(first: u8, second: u8) -> bool {
     (0xC2..=0xD6).contains(&first)
         | (first == 0xE1)
-        // 80..84: quotes, dashes, currency signs. 94..AF: frames, arrows, signs, hearts.
         | ((first == 0xE2) & !(0x80..=0x84).contains(&second) & !(0x94..=0xAF).contains(&second))
-        // From B0: Hangul.
         | ((first == 0xEA) & (second < 0xB0))
-        // B8..BC: full-width punctuation and capitals, an emoji's last part.
         | ((first == 0xEF) & !(0xB8..=0xBC).contains(&second))
-        // Emoji.
         | ((first == 0xF0) & (second != 0x9F))
 }
 
@@ -205,26 +210,23 @@ fn signs(lane: &mut Lane) {
     lane.knows('\u{2000}', '\u{213F}'); // E2 80 80..E2 84 BF, as in E2 80 99 ’
 }
 
-/// Latin-1: German, Spanish, Portuguese, the Nordic languages, ...
+/// Latin-1: German, Spanish, Portuguese, the Nordic languages, ... Without ÷ and ÿ, C3 B7 and BF, which are rare.
 fn latin_1(lane: &mut Lane) {
     lane.knows('À', 'Þ'); // C3 80..9E
     let is_sharp_s = lane.knows('ß', 'ß');
     lane.add(is_sharp_s, utf8('ß', 0), *b"SS\0"); // C3 9F: 53 53
     lane.run('à', 'ö', 'À'); // C3 A0..B6: 20 hex less
-    lane.knows('÷', '÷'); // C3 B7
     lane.run('ø', 'þ', 'Ø'); // C3 B8..BE: 20 hex less
-    lane.run('ÿ', 'ÿ', 'Ÿ'); // C3 BF: C5 B8
 }
 
 /// The letters of Polish, Czech, Turkish, Romanian, Vietnamese, ... as well.
 fn latin(lane: &mut Lane) {
     latin_1(lane);
-    lane.pairs('Ā', 'ā', 'į'); // C4 80..AF, as in C4 84 Ą, C4 85 ą
-    lane.knows('İ', 'İ'); // C4 B0. Its neighbour ı becomes one byte, see `convert_by`.
+    lane.pairs('Ā', 'ā', 'İ'); // C4 80..B0, as in C4 84 Ą, C4 85 ą. Behind them is ı.
     lane.pairs('Ĳ', 'ĳ', 'ķ'); // C4 B2..B7
     lane.pairs('Ĺ', 'ĺ', 'ľ'); // C4 B9..BE
     lane.pairs('Ł', 'ł', 'ň'); // C5 81..88, as in C5 81 Ł, C5 82 ł
-    lane.pairs('Ŋ', 'ŋ', 'ŷ'); // C5 8A..B7
+    lane.pairs('Ŋ', 'ŋ', 'Ÿ'); // C5 8A..B8
     lane.pairs('Ź', 'ź', 'ž'); // C5 B9..BE
     lane.pairs('Ơ', 'ơ', 'ơ'); // C6 A0, C6 A1
     lane.pairs('Ư', 'ư', 'ư'); // C6 AF, C6 B0
