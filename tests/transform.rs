@@ -3,14 +3,14 @@
 //! - Upper case is Unicode's, without a locale; bytes that are not UTF-8 stay as they are.
 //! - TCP output is the upper case of TCP input, however it was cut; a cut character waits for its rest.
 //!
-//! The transform works on blocks of 64 bytes, by the rules of one script at a time. So characters stand at every place of
+//! The transform works on blocks of 128 bytes, by the rules of one script at a time. So characters stand at every place of
 //! a block and across its end, in the script that they belong to and in others.
 
 use std::io::{self, ErrorKind, Read, Write};
 use uppercase_echo::{copy, uppercase};
 
 /// More places than a block has, and the bytes that are looked at behind it.
-const PLACES: usize = 70;
+const PLACES: usize = 135;
 
 /// Text in each script that has rules of its own, in some that have none, and in none, with what is special in it.
 const SCRIPTS: &[&str] = &[
@@ -163,7 +163,7 @@ fn broken_bytes_at_every_place_of_every_script() {
 fn every_stream_is_independent_of_its_cuts() {
     for script in SCRIPTS {
         check_stream(script.as_bytes());
-        check_stream(script.repeat(2).as_bytes());
+        check_stream(script.repeat(4).as_bytes());
         for broken in BROKEN {
             check_stream(&[broken, &script.as_bytes()[..7], broken].concat());
         }
@@ -172,18 +172,19 @@ fn every_stream_is_independent_of_its_cuts() {
 
 #[test]
 fn every_four_bytes_after_a_lead() {
-    // Every pair that begins with a lead byte, valid or not, and a few that do not: a middle and a last byte of each kind.
-    let some = [
+    // Every pair that begins with a lead byte, valid or not, and a few that do not, then a byte of each kind, twice.
+    let third = [
         0x00, 0x61, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xAC, 0xB5, 0xBF, 0xC0, 0xC3, 0xE1, 0xF0,
         0xFF,
     ];
-    for a in [0x61, 0x80, 0xBF].into_iter().chain(0xC0..=0xFF) {
-        for b in 0..=255 {
+    let fourth = [0x61, 0x80, 0xAC, 0xBF, 0xC3];
+    for first in [0x61, 0x80, 0xBF].into_iter().chain(0xC0..=0xFF) {
+        for second in 0..=255 {
+            check(&[first, second]);
             let mut text = Vec::new();
-            check(&[a, b]);
-            for c in some {
-                for d in some {
-                    text.extend([a, b, c, d, b'x']);
+            for third in third {
+                for fourth in fourth {
+                    text.extend([first, second, third, fourth, b'x']);
                 }
             }
             check(&text);
@@ -246,7 +247,7 @@ fn random_bytes_and_characters() {
         b"a \x80\x90\xAC\xB1\xB5\x83\xBA\xC3\xC4\xC5\xCE\xCF\xD0\xD1\xE1\xE2\xEA\xEF\xF0\x9F\xFF";
     let letters: Vec<char> = SCRIPTS.iter().flat_map(|script| script.chars()).collect();
     for length in 0..6_000 {
-        let length = length % 200;
+        let length = length % 300;
         let any: Vec<u8> = (0..length).map(|_| random(256) as u8).collect();
         check(&any);
         let meeting: Vec<u8> = (0..length).map(|_| bytes[random(bytes.len())]).collect();
