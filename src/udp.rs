@@ -86,7 +86,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use crate::retry::{retry_interrupted, retry_with_backoff};
-use crate::uppercase::{append_uppercase, output_buffer};
+use crate::uppercase::{LONGEST_GROWTH, append_uppercase};
 use crate::{Bytes, Event};
 
 mod client;
@@ -126,7 +126,7 @@ pub fn serve(socket: UdpSocket, observer: impl Fn(Event) + Send + 'static) -> io
         socket,
         observer,
         datagram: vec![0; BUFFER_SIZE],
-        answer: output_buffer(BUFFER_SIZE),
+        answer: Vec::with_capacity(LONGEST_GROWTH * BUFFER_SIZE),
     };
     let (started, has_started) = mpsc::channel();
     // `thread::spawn` would panic if the thread cannot be started.

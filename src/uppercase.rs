@@ -9,7 +9,7 @@ use std::str;
 
 use crate::retry::retry_interrupted;
 
-pub(crate) mod fast;
+mod fast;
 
 /// The upper case of a text has at most this many times its bytes. U+0390 grows from 2 bytes to 6
 /// (Unicode 17).
@@ -37,7 +37,7 @@ const CHUNK: usize = 64 * 1024;
 /// assert_eq!(uppercase(b"not \xFF utf-8"), b"NOT \xFF UTF-8");
 /// ```
 pub fn uppercase(bytes: &[u8]) -> Vec<u8> {
-    let mut output = Vec::with_capacity(bytes.len() + fast::SPARE);
+    let mut output = Vec::with_capacity(bytes.len());
     append_uppercase(bytes, &mut output);
     output
 }
@@ -78,7 +78,7 @@ impl Copier {
     pub(crate) fn new() -> Self {
         Self {
             buffer: vec![0; CHUNK],
-            upper_case: output_buffer(CHUNK),
+            upper_case: Vec::with_capacity(LONGEST_GROWTH * CHUNK),
         }
     }
 
@@ -102,16 +102,6 @@ impl Copier {
             held_back = filled - converted;
         }
     }
-}
-
-/// Returns an empty buffer in which the upper case of `size` bytes fits, so that it never has to
-/// grow.
-///
-/// This also makes everything else that the conversion needs, so that nothing has to be allocated
-/// later.
-pub(crate) fn output_buffer(size: usize) -> Vec<u8> {
-    fast::build_table();
-    Vec::with_capacity(LONGEST_GROWTH * size + fast::SPARE)
 }
 
 /// Appends the upper case of `bytes` to `output`. An unfinished character at the end is not UTF-8,
