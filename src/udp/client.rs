@@ -136,8 +136,6 @@ impl Client {
         loop {
             tries += 1;
             let next_try = deadline.min(Instant::now() + wait);
-            // Even a send can wait: for room in the send buffer, if the link is slow.
-            socket.set_write_timeout(Some(time_left(next_try)))?;
             match call_socket(|| socket.send(sentence)) {
                 Ok(_) => tell!(
                     observer,
@@ -172,6 +170,8 @@ impl Client {
                 return Err(lost.into_error());
             }
             wait = LONGEST_WAIT.min(2 * wait);
+            // With a slow link, the next send may have to wait for room in the send buffer.
+            socket.set_write_timeout(Some(wait.min(time_left(deadline))))?;
         }
     }
 }
