@@ -352,7 +352,7 @@ fn random_megabytes_are_piped_whole() {
         "hello, ", "straße", "ŉ", "\u{390}", "\n", "안녕", "x", "\n\n",
     ];
     let mut input = Vec::new();
-    while input.len() < 32 << 20 {
+    while input.len() < 16 << 20 {
         let drawn = random();
         input.extend_from_slice(words[drawn as usize % words.len()].as_bytes());
         if drawn >> 60 == 0 {
@@ -499,7 +499,7 @@ fn an_input_error_comes_after_the_answers() {
     for (port, input, expected, failure) in cases {
         let mut output = Vec::new();
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let client = client_of(&[address], Duration::from_secs(1));
+        let client = client_of(&[address], Duration::from_millis(600));
         let input = FailingInput(input.as_bytes());
         let error = client.pipe(input, &mut output, |_| {}).unwrap_err();
         assert_eq!(error.to_string(), failure);
