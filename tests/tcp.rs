@@ -428,11 +428,12 @@ impl<F: FnMut()> Write for Signalling<F> {
 
 #[test]
 fn more_input_after_the_servers_end_is_an_error() {
-    // As the textbook's server does it: one answer, and it closes.
+    // As the textbook's server does it: one answer, and it closes. What comes before the client sees
+    // that must be so long that no upper case of it can be so short.
     for (input, more, answer) in [
         ("one\n", "two\n", "ONE\n"),
-        ("hel", "lo", "HEL"),
-        ("one\nhel", "lo", "ONE\nHEL"),
+        ("hel", "lo, and much more", "HEL"),
+        ("one\nhel", "lo, and much more", "ONE\nHEL"),
     ] {
         let (sender, go_on) = channel();
         let input = InTwo(input.as_bytes(), more.as_bytes(), go_on);
