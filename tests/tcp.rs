@@ -364,7 +364,7 @@ fn random_megabytes_are_piped_whole() {
     client(server.port())
         .pipe(Cursor::new(input), &mut output, |_| {})
         .unwrap();
-    assert!(output == expected);
+    assert!(output == expected, "the output differs");
 }
 
 #[test]

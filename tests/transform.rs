@@ -272,7 +272,7 @@ fn longer_than_any_buffer() {
     }
     let mut output = Vec::new();
     copy(&input[..], &mut output).unwrap();
-    assert!(output == oracle(&input));
+    assert!(output == oracle(&input), "the output differs");
 }
 
 /// Says `Interrupted` before each call that it lets through, and this error at the end, if any.
