@@ -56,21 +56,23 @@
 //! Each has tests that fail when it is broken.
 //!
 //! - **UDP answers.** Every datagram gets one answer, whole, if [`udp::serve`] may answer its
-//!   source and the answer fits in a datagram. Up to 21,835 bytes always fit: an answer has at most
-//!   3 times the bytes of its sentence, and for ASCII exactly as many.
+//!   source and the answer fits in a datagram. An answer has at most 3 times the bytes of its
+//!   sentence, and for ASCII exactly as many. So the answers to sentences of up to 21,835 bytes
+//!   always fit (on macOS: see the limits of [`udp`](udp#limits)).
 //! - **No reflections.** Nothing is answered to port 0, a port below 1024, the server's own port,
 //!   or a multicast, broadcast or unspecified address.
 //! - **TCP answers.** The output is the upper case of the input, however the network cut it.
 //!   Nothing waits for a newline, and nothing is lost at the half-close (when the client says that
 //!   it will send no more, and still reads).
-//! - **The server goes on.** No peer, no packet and no shortage of descriptors ends it. When a
-//!   shortage is over, it serves again.
+//! - **The server goes on.** No peer (the program at the other end), no packet and no shortage of
+//!   file descriptors (a process has one for each open file and socket) ends it. When a shortage is
+//!   over, it serves again.
 //! - **It is bounded.** [`tcp::serve`] never has more connections than its limit, with fixed memory
 //!   for each. A client that is silent, or that never reads, holds one no longer than a few times
 //!   the idle timeout. A connection beyond the limit waits, and is served when another ends.
-//! - **The client always ends**, with exit status 0 only if everything was answered, whole, and
-//!   nothing else had come by then, or if the reader of its output has left; and with 1 only if
-//!   something was not answered.
+//! - **The client ends** when its input has ended, or when the server has failed: with exit status
+//!   0 only if everything was answered, whole, and nothing else had come by then, or if the reader
+//!   of its output has left. Otherwise the exit status is 1, and 2 for bad usage.
 //! - **Answers belong to their lines.** An answer that [`udp::Client`] returns was sent for that
 //!   sentence, also after loss, delay, reordering and duplicates.
 //! - **Any amount of input** goes through [`tcp::Client::pipe`] and [`copy`], in constant memory
@@ -86,8 +88,8 @@
 
 use std::{fmt, io};
 
-/// Tells an observer of a step. `tell!(observer, "sent {size} bytes")` takes its text as `println!`
-/// does.
+/// Tells an observer of a step. The text is written as for `println!`: `tell!(observer, "sent
+/// {n}")` becomes `observer(Event::Step(format_args!("sent {n}")))`.
 macro_rules! tell {
     ($observer:expr, $($text:tt)+) => {
         $observer($crate::Event::Step(format_args!($($text)+)))
@@ -104,14 +106,14 @@ pub use uppercase::{copy, uppercase};
 /// The port that the textbook's programs use.
 pub const DEFAULT_PORT: u16 = 12000;
 
-/// What a server or a client tells its observer. Nothing is formatted unless the observer displays
-/// it.
+/// What a server or a client tells its observer.
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'a> {
-    /// A step of the protocol.
+    /// A step of the protocol. Its text has been written with `format_args!`, and is put together
+    /// only if the observer displays it.
     Step(fmt::Arguments<'a>),
-    /// A server cannot accept, receive or send at the moment, because of this error. It is told
-    /// each time that fails: while it lasts, about once a second.
+    /// A server could not accept, receive or send, because of this error. It is told each time: as
+    /// long as the trouble lasts, once a second or more often.
     Stalled(&'a io::Error),
 }
 

@@ -47,9 +47,9 @@ pub(crate) fn call_socket<T>(call: impl FnMut() -> io::Result<T>) -> io::Result<
 
 /// Makes `call`, which accepts or receives, again and again until it succeeds.
 ///
-/// If a single peer caused the failure, the next try follows at once. Otherwise, for example when
-/// there are no more descriptors, the observer is told, and there is a pause before the next try.
-/// Each pause is twice as long as the one before, up to 1 s.
+/// If a signal or a single peer caused the failure, the next try follows at once. Otherwise, for
+/// example when there are no more descriptors, the observer is told, and there is a pause before
+/// the next try. Each pause is twice as long as the one before, up to 1 s.
 pub(crate) fn retry_with_backoff<T>(
     observer: impl Fn(Event),
     mut call: impl FnMut() -> io::Result<T>,
@@ -76,21 +76,19 @@ pub(crate) fn retry_with_backoff<T>(
 /// Calls `attempt` for one address after the other until it succeeds, and returns its success.
 ///
 /// Each address gets an equal share of the time that is left before `deadline`: `attempt` is given
-/// the address and its own deadline. If all fail, the error that says most is returned:
+/// the address and its own deadline.
 ///
-/// 1. a timeout, since somebody may be there and be slow;
-/// 2. an error of this machine, such as "too many open files";
-/// 3. an error which says that nobody is there.
-///
-/// Of several such errors it is the first, because the system puts the addresses in front that it
-/// can reach.
+/// If all fail, the error with the highest rank is returned. The lowest rank has an error which
+/// says that nobody is there. Higher is an error of this machine, such as "too many open files". A
+/// timeout is the highest, since somebody may be there and be slow. Of several errors of one rank
+/// it is the first, because the system puts the addresses in front that it can reach.
 pub(crate) fn try_each_address<T>(
     addresses: &[SocketAddr],
     deadline: Instant,
     mut attempt: impl FnMut(SocketAddr, Instant) -> io::Result<T>,
 ) -> io::Result<T> {
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "there is no address");
-    let mut failure_says = 0;
+    let mut failure_rank = 0;
     let mut addresses_left = addresses.len() as u32;
     for &address in addresses {
         let now = Instant::now();
@@ -100,14 +98,14 @@ pub(crate) fn try_each_address<T>(
             Ok(value) => return Ok(value),
             Err(error) => error,
         };
-        let error_says = match error.kind() {
+        let error_rank = match error.kind() {
             TimedOut => 3,
             _ if !says_nobody_is_there(&error) => 2,
             _ => 1,
         };
-        if error_says > failure_says {
+        if error_rank > failure_rank {
             failure = error;
-            failure_says = error_says;
+            failure_rank = error_rank;
         }
     }
     Err(failure)
@@ -118,11 +116,13 @@ pub(crate) fn try_each_address<T>(
 pub(crate) fn says_nobody_is_there(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        AddrNotAvailable
-            | ConnectionRefused
-            | ConnectionReset
+        ConnectionRefused
             | HostUnreachable
             | NetworkUnreachable
+            // How Windows reports a closed UDP port.
+            | ConnectionReset
+            // This machine has no address from which it could reach the other.
+            | AddrNotAvailable
     )
 }
 
@@ -139,8 +139,9 @@ mod tests {
     use super::*;
     use io::ErrorKind::{NotFound, OutOfMemory};
 
-    /// Makes calls that fail so, one after the other, and then succeed. Returns how often the observer was told.
-    fn told(failures: &[io::ErrorKind]) -> usize {
+    /// Makes calls that fail with these kinds, one after the other, and then succeed. Returns how
+    /// often the observer was told.
+    fn times_told(failures: &[io::ErrorKind]) -> usize {
         let told = std::cell::Cell::new(0);
         let mut failures = failures.iter();
         let observer = |_: Event| told.set(told.get() + 1);
@@ -152,19 +153,26 @@ mod tests {
     }
 
     #[test]
-    fn what_was_one_peers_is_nobodys_trouble() {
-        assert_eq!(told(&[]), 0);
-        assert_eq!(told(&[Interrupted, ConnectionAborted, ConnectionReset]), 0);
-        assert_eq!(told(&[OutOfMemory, ConnectionAborted, OutOfMemory]), 2);
+    fn a_failure_of_one_peer_is_not_told() {
+        assert_eq!(times_told(&[]), 0);
+        assert_eq!(
+            times_told(&[Interrupted, ConnectionAborted, ConnectionReset]),
+            0
+        );
+        assert_eq!(
+            times_told(&[OutOfMemory, ConnectionAborted, OutOfMemory]),
+            2
+        );
     }
 
     #[test]
-    fn a_timeout_has_one_name() {
+    fn a_timeout_has_one_kind_on_every_system() {
         for (kind, expected) in [
             (WouldBlock, TimedOut),
             (TimedOut, TimedOut),
             (NotFound, NotFound),
         ] {
+            // The first call is interrupted, the second fails with `kind`.
             let mut interrupted = false;
             let result = call_socket(|| {
                 interrupted = !interrupted;

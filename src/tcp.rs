@@ -69,9 +69,9 @@
 //!
 //! # Limits
 //!
-//! - std's listen backlog is 128. When more than N + 128 clients come in one instant, some wait a
-//!   second for their system to try again, and on Linux (SYN cookies) a few are reset or end
-//!   without an answer.
+//! - std's listen backlog is 128. When more than N + 128 (N is the number of threads) clients come
+//!   in one instant, some wait a second for their system to try again, and on Linux (SYN cookies) a
+//!   few are reset or end without an answer.
 //! - On Linux a thread that waits in `accept` holds a descriptor already: `ulimit -n` must exceed N
 //!   times the addresses, or whole addresses are never served.
 //! - One byte per idle timeout keeps a connection, and one peer may hold all N.
@@ -79,10 +79,10 @@
 //! - An answer that is cut within a last line without a newline cannot be told from a whole one.
 //! - If the client's system gives a connection up (Linux does after about 15 minutes without an
 //!   acknowledgement), an answer may also be cut there.
-//! - The book's server in the Java edition ends every answer with a newline. If the input's last line
-//!   has none, its answer is one newline more than was asked: an error.
-//! - A socket that is connected to itself leaves its port in use for a minute (TIME-WAIT). It can only
-//!   happen with a port that the system gives to clients.
+//! - The book's server in the Java edition ends every answer with a newline. If the input's last
+//!   line has none, its answer is one newline more than was asked: an error.
+//! - A socket that is connected to itself leaves its port in use for a minute (TIME-WAIT). It can
+//!   only happen with a port that the system gives to clients.
 //! - Urgent data (TCP's `URG`) is not part of the stream.
 //! - Windows makes no promise about a connection after a timed-out send. It has been seen to work
 //!   under Wine.
@@ -102,7 +102,7 @@ mod client;
 mod count;
 mod error;
 mod pipe;
-mod sending;
+mod sender_state;
 
 pub use client::Client;
 pub use error::{AskError, PipeError};
@@ -143,10 +143,10 @@ pub fn serve(
         idle,
         observer,
     });
-    // This channel is the gate behind which the threads wait until all of them have been started.
-    // It has no room for a message, so a thread's `send` waits until `recv` below takes the
-    // message. If a thread cannot be started, `?` drops the channel, and every `send` returns an
-    // error.
+    // Either all threads serve, or none. This channel is the gate behind which they wait until all
+    // have been started. It has no room for a message, so a thread's `send` waits until `recv`
+    // below takes the message. If a thread cannot be started, `?` drops the channel, and every
+    // `send` returns an error.
     let (ready, all_ready) = mpsc::sync_channel(0);
     for _ in 0..connections.get() {
         let server = Arc::clone(&server);
@@ -216,13 +216,13 @@ impl<O: Fn(Event)> Server<O> {
             peer: client,
             observer: &self.observer,
         };
-        // It is read from and written to.
+        // Both the reader and the writer: see `impl Read for &Observed` below.
         copier.copy(&connection, &connection)
     }
 }
 
-/// Sets the longest wait of a read and of a write, and turns Nagle's algorithm off. With it, the
-/// system may keep a small write back until the other side has acknowledged the one before.
+/// Sets the longest wait of a read and of a write, and turns Nagle's algorithm off. That algorithm
+/// may keep a small write back until the other side has acknowledged the one before.
 fn set_options(socket: &TcpStream, timeout: Duration) -> io::Result<()> {
     socket.set_nodelay(true)?;
     socket.set_read_timeout(Some(timeout))?;
@@ -236,10 +236,11 @@ struct Observed<'a, O> {
     observer: &'a O,
 }
 
-// std implements `Read` and `Write` for `&TcpStream` too, so that one thread can hold a reader and
-// a writer of one stream. This does the same.
+// std implements `Read` and `Write` also for `&TcpStream`, so that there can be a reader and a
+// writer of one stream at a time. The same is done here for `&Observed`.
 impl<O: Fn(Event)> Read for &Observed<'_, O> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        // `read` changes the reference that it is called on, so it gets a copy of the reference.
         let mut socket = self.socket;
         let size = call_socket(|| socket.read(buffer))?;
         if size == 0 {

@@ -86,7 +86,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use crate::retry::{retry_interrupted, retry_with_backoff};
-use crate::uppercase::{LONGEST_GROWTH, append_uppercase};
+use crate::uppercase::{MAX_GROWTH_FACTOR, append_uppercase};
 use crate::{Bytes, Event};
 
 mod client;
@@ -120,24 +120,27 @@ const FIRST_CLIENT_PORT: u16 = 1024;
 ///
 /// An error of the system if it cannot say the port of `socket`, or cannot start the thread.
 pub fn serve(socket: UdpSocket, observer: impl Fn(Event) + Send + 'static) -> io::Result<()> {
-    // All memory is allocated here, so that a server that has started does not fail for want of it.
+    // All memory is allocated here, so that a server that has started does not fail for lack of it.
     let mut server = Server {
         own_port: socket.local_addr()?.port(),
         socket,
         observer,
         datagram: vec![0; BUFFER_SIZE],
-        answer: Vec::with_capacity(LONGEST_GROWTH * BUFFER_SIZE),
+        answer: Vec::with_capacity(MAX_GROWTH_FACTOR * BUFFER_SIZE),
     };
-    let (started, has_started) = mpsc::channel();
+    // If there is too little memory for the thread itself, it ends the process as soon as it
+    // starts. So its start is waited for, before anybody is told that the server is ready.
+    let (sender, receiver) = mpsc::channel();
     // `thread::spawn` would panic if the thread cannot be started.
     thread::Builder::new().spawn(move || {
-        // An error would mean that nobody waits for the start.
-        let _ = started.send(());
+        // Sending fails only if `receiver` is gone, and then nobody waits.
+        let _ = sender.send("started");
         loop {
             server.answer_one();
         }
     })?;
-    has_started.recv().map_err(io::Error::other)
+    receiver.recv().map_err(io::Error::other)?;
+    Ok(())
 }
 
 struct Server<O> {

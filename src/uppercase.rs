@@ -13,7 +13,7 @@ mod fast;
 
 /// The upper case of a text has at most this many times its bytes. U+0390 grows from 2 bytes to 6
 /// (Unicode 17).
-pub(crate) const LONGEST_GROWTH: usize = 3;
+pub(crate) const MAX_GROWTH_FACTOR: usize = 3;
 
 /// How many bytes [`copy`] reads at once. With more it is not faster, and with less it makes more
 /// system calls.
@@ -22,8 +22,8 @@ const CHUNK: usize = 64 * 1024;
 /// Returns the upper case of `bytes`.
 ///
 /// Each character becomes what [`char::to_uppercase`] says: Unicode's full mapping, without a
-/// locale and without looking at the characters around it. Bytes that are not UTF-8 stay what and
-/// where they are. The length may change (`ß` becomes `SS`), but the result is at most 3 times as
+/// locale and without looking at the characters around it. Bytes that are not UTF-8 stay as they
+/// are. The length may change (`ß` becomes `SS`), but the result is at most 3 times as
 /// long, and for ASCII exactly as long.
 ///
 /// See [`copy`] for a stream.
@@ -78,7 +78,7 @@ impl Copier {
     pub(crate) fn new() -> Self {
         Self {
             buffer: vec![0; CHUNK],
-            upper_case: Vec::with_capacity(LONGEST_GROWTH * CHUNK),
+            upper_case: Vec::with_capacity(MAX_GROWTH_FACTOR * CHUNK),
         }
     }
 
@@ -130,7 +130,7 @@ fn append_finished(bytes: &[u8], output: &mut Vec<u8>) -> usize {
                 output.extend_from_slice(upper.encode_utf8(&mut [0; 4]).as_bytes());
             }
             done += character.len_utf8();
-        } else if is_unfinished(rest) {
+        } else if is_unfinished(window) {
             return done;
         } else {
             output.extend_from_slice(chunk.invalid());

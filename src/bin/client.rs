@@ -15,7 +15,7 @@ use common::Protocol;
 use server::Server;
 
 mod common;
-// Cargo would take src/bin/server.rs for this module, which is a program of its own.
+// Without the path, the compiler would take the other program, src/bin/server.rs, for this module.
 #[path = "client/server.rs"]
 mod server;
 
@@ -27,7 +27,8 @@ Examples:
 
 Exit status: 0 if every line was answered, 1 on failure, 2 for bad usage.";
 
-// The comments of the fields are the text that `--help` prints.
+// The comments of the fields are the text that `--help` prints. The attributes are clap's: see the
+// documentation of its derive macros.
 /// Upper-case echo client: sends each line of stdin and prints the answers
 #[derive(Parser)]
 #[command(version, allow_negative_numbers = true, after_help = HELP, group(ArgGroup::new("protocol").required(true)))]
@@ -56,7 +57,8 @@ struct Args {
 fn main() -> ExitCode {
     match run(Args::parse()) {
         Ok(exit_code) => exit_code,
-        // Not a failure: `head`, for example, leaves when it has got enough.
+        // `is` looks at the type of the error inside. This one is no failure: `head`, for example,
+        // leaves when it has got enough.
         Err(error) if error.is::<ReaderLeft>() => ExitCode::SUCCESS,
         Err(error) => common::fail(&error),
     }
@@ -93,6 +95,39 @@ fn run(args: Args) -> Result<ExitCode> {
         Protocol::Tcp if is_terminal => ask_over_tcp(&server, &addresses, observer),
         Protocol::Tcp => pipe_over_tcp(&server, &addresses, observer),
     }
+}
+
+/// Reads one line after the other, and prints its answer before it reads the next. `ask` is given
+/// the number of the line and its sentence, which is the line without its end. It returns the
+/// answer, or `None` if there is nothing to print.
+fn ask_lines(
+    is_terminal: bool,
+    mut ask: impl FnMut(u64, &[u8]) -> Result<Option<Vec<u8>>>,
+) -> Result<()> {
+    let mut line = Vec::new();
+    for number in 1.. {
+        if is_terminal {
+            let _ = io::stderr().write_all(b"Input lowercase sentence: ");
+        }
+        read_line(&mut line, is_terminal)?;
+        if line.is_empty() {
+            break;
+        }
+        let (sentence, line_end) = split_line_end(&line);
+        if let Some(mut answer) = ask(number, sentence)? {
+            answer.extend_from_slice(line_end);
+            print(&answer)?;
+        }
+        // Only the last line has no end.
+        if line_end.is_empty() {
+            break;
+        }
+    }
+    if is_terminal {
+        // Ends the line of the last prompt, so that the shell's prompt gets its own.
+        common::note(format_args!(""));
+    }
+    Ok(())
 }
 
 fn ask_over_udp(
@@ -187,55 +222,19 @@ fn pipe_over_tcp(
     }
 }
 
-/// Reads one line after the other, and prints its answer before it reads the next. `ask` is given
-/// the number of the line and its sentence, which is the line without its end. It returns the
-/// answer, or `None` if there is nothing to print.
-fn ask_lines(
-    is_terminal: bool,
-    mut ask: impl FnMut(u64, &[u8]) -> Result<Option<Vec<u8>>>,
-) -> Result<()> {
-    let mut line = Vec::new();
-    for number in 1.. {
-        if is_terminal {
-            let _ = io::stderr().write_all(b"Input lowercase sentence: ");
-        }
-        read_line(&mut line, is_terminal)?;
-        if line.is_empty() {
-            break;
-        }
-        let (sentence, line_end) = split_line_end(&line);
-        if let Some(mut answer) = ask(number, sentence)? {
-            answer.extend_from_slice(line_end);
-            print(&answer)?;
-        }
-        // Only the last line has no end.
-        if line_end.is_empty() {
-            break;
-        }
-    }
-    if is_terminal {
-        // Ends the line of the last prompt, so that the shell's prompt gets its own.
-        common::note(format_args!(""));
-    }
-    Ok(())
-}
-
 /// Reads a line with its end into `line`. It is empty when stdin has ended.
 fn read_line(line: &mut Vec<u8>, is_terminal: bool) -> Result<()> {
     line.clear();
-    // In a pipe, a line that is too long for a datagram ends the program. It need not be read to
-    // its end, which may never come: one byte more than fits, and two for the line end, are enough.
-    // At a terminal, the rest would be taken for the next line.
     let most = if is_terminal {
+        // All of the line. The rest of it would be taken for the next line.
         u64::MAX
     } else {
+        // A line that is too long for a datagram ends the program, and its end may never come. One
+        // byte more than fits, and two for the line's end, are enough to know.
         udp::MAX_DATAGRAM as u64 + 3
     };
-    io::stdin()
-        .lock()
-        .take(most)
-        .read_until(b'\n', line)
-        .map_err(stdin_error)?;
+    let mut stdin = io::stdin().lock().take(most);
+    stdin.read_until(b'\n', line).map_err(stdin_error)?;
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use uppercase_echo::{DEFAULT_PORT, Event, tcp, udp};
 use common::Protocol;
 
 mod common;
-// Cargo would take a file beside this one for a program of its own.
+// Beside this file, Cargo would take sockets.rs for a third program.
 #[path = "server/sockets.rs"]
 mod sockets;
 
@@ -28,7 +28,8 @@ Examples:
 Without --udp and --tcp it serves both. It ends only when it is killed.
 Exit status: 1 if it cannot start, 2 for bad usage.";
 
-// The comments of the fields are the text that `--help` prints.
+// The comments of the fields are the text that `--help` prints. The attributes are clap's: see the
+// documentation of its derive macros.
 /// Upper-case echo server: answers what it receives in upper case
 #[derive(Parser)]
 #[command(version, allow_negative_numbers = true, after_help = HELP)]
@@ -132,15 +133,15 @@ fn observer(socket_name: String, reporter: Arc<Reporter>) -> impl Fn(Event) {
     move |event| reporter.report(&socket_name, event)
 }
 
-/// When trouble has not been reported for so long, it is over. While it lasts, the library reports
-/// it once a second or more often.
+/// When no socket has reported trouble for so long, the trouble is over. While it lasts, the
+/// library reports it once a second or more often.
 const TROUBLE_IS_OVER_AFTER: Duration = Duration::from_secs(2);
 
-/// Writes events of all sockets to stderr: every step if `verbose`, and trouble when it begins.
+/// Writes the events of all sockets to stderr: every step if `verbose`, and trouble when it begins.
+/// While one socket has trouble, the trouble of others is not written as well.
 struct Reporter {
     verbose: bool,
-    /// When a socket last reported trouble. Trouble of another socket at the same time is not
-    /// reported as well.
+    /// When a socket last reported trouble, whether it was written or not.
     last_trouble: Mutex<Option<Instant>>,
 }
 
@@ -159,8 +160,8 @@ impl Reporter {
         let Ok(mut last_trouble) = self.last_trouble.try_lock() else {
             return;
         };
-        let is_reported = last_trouble.is_some_and(|last| last.elapsed() < TROUBLE_IS_OVER_AFTER);
-        if !is_reported {
+        let is_known = last_trouble.is_some_and(|last| last.elapsed() < TROUBLE_IS_OVER_AFTER);
+        if !is_known {
             common::note(format_args!("{socket_name}: {event}"));
         }
         *last_trouble = Some(Instant::now());

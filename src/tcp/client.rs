@@ -8,7 +8,7 @@ use super::error::{AskError, PipeError};
 use super::{Observed, pipe, set_options};
 use crate::Event;
 use crate::retry::{time_left, try_each_address};
-use crate::uppercase::LONGEST_GROWTH;
+use crate::uppercase::MAX_GROWTH_FACTOR;
 
 /// How many bytes of an answer [`Client::ask`] reads at once. It is more than a terminal's longest
 /// line.
@@ -75,22 +75,34 @@ impl Client {
         // Taken: after an error it is not used again, since an answer that comes late would be
         // taken for the next one.
         if let Some(connection) = self.connection.take() {
-            if let Some(answer) = connection
-                .exchange(&line, &observer)
-                .map_err(AskError::Answer)?
-            {
-                self.connection = Some(connection);
+            if let Some(answer) = self.ask_over(connection, &line, &observer)? {
                 return Ok(answer);
             }
             tell!(observer, "the connection has ended: connecting again");
         }
         let connection = Connection::open(&self.addresses, self.timeout, &observer)
             .map_err(AskError::Connect)?;
+        match self.ask_over(connection, &line, &observer)? {
+            Some(answer) => Ok(answer),
+            None => Err(AskError::Answer(ErrorKind::UnexpectedEof.into())),
+        }
+    }
+
+    /// Asks over `connection`, and keeps it for the next line if an answer has come. Returns `None`
+    /// if the connection ended before the first byte of the answer.
+    fn ask_over(
+        &mut self,
+        connection: Connection,
+        line: &[u8],
+        observer: &impl Fn(Event),
+    ) -> Result<Option<Vec<u8>>, AskError> {
         let answer = connection
-            .exchange(&line, &observer)
+            .exchange(line, observer)
             .map_err(AskError::Answer)?;
-        self.connection = Some(connection);
-        answer.ok_or(AskError::Answer(ErrorKind::UnexpectedEof.into()))
+        if answer.is_some() {
+            self.connection = Some(connection);
+        }
+        Ok(answer)
     }
 
     /// Sends all of `input`, and writes all answers to `output` as they arrive.
@@ -204,6 +216,7 @@ impl Connection {
                 Ok(Some(answer))
             }
             Err(error) if !says_connection_ended(&error) => Err(error),
+            // It has ended, with a reset or with the end of the stream.
             Err(_) if answer.is_empty() => Ok(None),
             Err(_) => Err(ErrorKind::UnexpectedEof.into()),
         }
@@ -231,7 +244,7 @@ impl Connection {
             }
             let newline = buffer[..size].iter().position(|&byte| byte == b'\n');
             answer.extend_from_slice(&buffer[..newline.unwrap_or(size)]);
-            let is_too_long = answer.len() > LONGEST_GROWTH * line.len();
+            let is_too_long = answer.len() > MAX_GROWTH_FACTOR * line.len();
             let has_more = newline.is_some_and(|at| at + 1 < size);
             if is_too_long || has_more {
                 return Err(ErrorKind::InvalidData.into());
@@ -250,7 +263,8 @@ impl Connection {
         self.socket.set_nonblocking(false)?;
         match look {
             Ok(1) => Err(ErrorKind::InvalidData.into()),
-            // Nothing has come, or the connection has ended. The next read or write will find that.
+            // Nothing has come, or the connection has ended. If it is used again, that is found
+            // then.
             _ => Ok(()),
         }
     }

@@ -1,10 +1,10 @@
 //! Counts of what has gone through a connection, which show whether everything is answered.
 
-use crate::uppercase::LONGEST_GROWTH;
+use crate::uppercase::MAX_GROWTH_FACTOR;
 
-/// A text has at most this many times the bytes of its upper case: `ı` has 2 bytes, its upper case
-/// `I` has 1 (Unicode 17).
-const LONGEST_SHRINKAGE: u64 = 2;
+/// Upper case has at least the bytes of its text divided by this: `ı` has 2 bytes, and its upper
+/// case `I` has 1 (Unicode 17).
+const MAX_SHRINK_FACTOR: u64 = 2;
 
 /// What has gone in one direction.
 #[derive(Clone, Copy, Default, PartialEq)]
@@ -16,11 +16,11 @@ pub(super) struct Count {
 }
 
 impl Count {
-    /// Adds a chunk, which is not empty.
+    /// Adds a chunk. It is not empty, so its last byte shows whether a line is open.
     pub(super) fn add(&mut self, chunk: &[u8]) {
         self.bytes += chunk.len() as u64;
-        // Up to 128 newlines can be counted in a `u8`. The compiler adds several `u8` at once in
-        // one vector instruction, so this is much faster than to count all in a `u64`.
+        // The newlines among 128 bytes can always be counted in a `u8`. The compiler adds several
+        // `u8` in one vector instruction, which is much faster than counting in a `u64`.
         for part in chunk.chunks(128) {
             let newlines: u8 = part.iter().map(|&byte| u8::from(byte == b'\n')).sum();
             self.newlines += u64::from(newlines);
@@ -34,17 +34,19 @@ impl Count {
 
     /// Whether this is the count of a complete answer to `sent`, as far as a count can show it.
     pub(super) fn is_answer_to(&self, sent: &Self) -> bool {
+        let fewest_bytes = sent.bytes / MAX_SHRINK_FACTOR;
         self.newlines == sent.newlines
             && self.has_open_line == sent.has_open_line
-            && LONGEST_SHRINKAGE * self.bytes >= sent.bytes
+            && self.bytes >= fewest_bytes
     }
 
     /// Whether this is more than an answer to `sent` can be.
     pub(super) fn is_more_than_answer_to(&self, sent: &Self) -> bool {
-        if self.newlines == sent.newlines && self.has_open_line && !sent.has_open_line {
-            // As "A\nB" to "a\n".
-            return true;
-        }
-        self.newlines > sent.newlines || self.bytes > LONGEST_GROWTH as u64 * sent.bytes
+        let most_bytes = sent.bytes * MAX_GROWTH_FACTOR as u64;
+        // All lines are answered, and bytes have come of a line that was never begun: "A\nB" to
+        // "a\n".
+        let has_unasked_line =
+            self.newlines == sent.newlines && self.has_open_line && !sent.has_open_line;
+        self.newlines > sent.newlines || self.bytes > most_bytes || has_unasked_line
     }
 }

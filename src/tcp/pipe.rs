@@ -9,10 +9,10 @@
 //! [`Receiver`] reads from the connection and writes to the output; it runs in the caller's thread.
 //!
 //! The receiver decides everything: when all is answered, when the server has sent too much, and
-//! when the server has been silent for too long. For this it looks at [`Sending`], where the sender
-//! writes down what it does. While a thread waits for the network, it cannot look at anything. So
-//! the socket has short timeouts, after which a read or a write returns even if nothing has
-//! happened.
+//! when the server has been silent for too long. For this it looks at [`SenderState`], where the
+//! sender writes down what it does. While a thread waits for the network, it cannot look at
+//! anything. So the socket has short timeouts, after which a read or a write returns even if
+//! nothing has happened.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -24,7 +24,7 @@ use super::Observed;
 use super::client::{Connection, says_connection_ended};
 use super::count::Count;
 use super::error::PipeError;
-use super::sending::{Sending, SendingEnd, SharedSending};
+use super::sender_state::{SenderEnd, SenderState, SharedSenderState};
 use crate::retry::{call_socket, retry_interrupted};
 use crate::{Bytes, Event};
 
@@ -32,8 +32,8 @@ use crate::{Bytes, Event};
 /// slower.
 const CHUNK: usize = 256 * 1024;
 
-/// How long a read of the receiver waits at most before it looks at [`Sending`]. When the input has
-/// ended and everything is answered, this is how late the receiver may see it: too short to be
+/// How long a read of the receiver waits at most before it looks at [`SenderState`]. When the input
+/// has ended and everything is answered, this is how late the receiver may see it: too short to be
 /// noticed.
 const LONGEST_READ: Duration = Duration::from_millis(100);
 
@@ -62,7 +62,7 @@ pub(super) fn run(
         .set_read_timeout(Some(longest_read))
         .map_err(PipeError::Network)?;
 
-    let shared = Arc::new(SharedSending::default());
+    let shared = Arc::new(SharedSenderState::default());
     let sender = Sender {
         socket: socket.try_clone().map_err(PipeError::Network)?,
         server: connection.server,
@@ -79,7 +79,8 @@ pub(super) fn run(
             peer: connection.server,
             observer: &observer,
         },
-        // Progress may be noted so much later than it has happened.
+        // The sender may notice that the network has taken something as late as `longest_write`
+        // after it happened, so that much is added.
         patience: timeout + longest_write,
         shared: &shared,
         received: Count::default(),
@@ -101,7 +102,7 @@ pub(super) fn run(
 struct Sender<O> {
     socket: TcpStream,
     server: SocketAddr,
-    shared: Arc<SharedSending>,
+    shared: Arc<SharedSenderState>,
     observer: O,
 }
 
@@ -109,40 +110,40 @@ impl<O: Fn(Event)> Sender<O> {
     fn run(&self, input: impl Read) {
         let end = self.send_all(input);
         match &end {
-            SendingEnd::NetworkFailed(error) => {
+            SenderEnd::NetworkFailed(error) => {
                 tell!(self.observer, "cannot send to {}: {error}", self.server);
             }
-            SendingEnd::InputEnded | SendingEnd::InputFailed(_) => {
+            SenderEnd::InputEnded | SenderEnd::InputFailed(_) => {
                 tell!(self.observer, "half-close: no more goes to {}", self.server);
                 // It fails if the connection has already ended. The receiver will see that.
                 let _ = self.socket.shutdown(Shutdown::Write);
             }
         }
-        self.shared.update(|sending| {
-            sending.end = Some(end);
-            sending.waiting_since = Some(Instant::now());
+        self.shared.update(|state| {
+            state.end = Some(end);
+            state.waiting_since = Some(Instant::now());
         });
     }
 
-    fn send_all(&self, mut input: impl Read) -> SendingEnd {
+    fn send_all(&self, mut input: impl Read) -> SenderEnd {
         let mut buffer = vec![0; CHUNK];
         let mut sent = Count::default();
         loop {
             let size = match retry_interrupted(|| input.read(&mut buffer)) {
-                Ok(0) => return SendingEnd::InputEnded,
+                Ok(0) => return SenderEnd::InputEnded,
                 Ok(size) => size,
-                Err(error) => return SendingEnd::InputFailed(error),
+                Err(error) => return SenderEnd::InputFailed(error),
             };
             let chunk = &buffer[..size];
             sent.add(chunk);
-            self.shared.update(|sending| {
-                sending.sent = sent;
-                sending.waiting_since = Some(Instant::now());
+            self.shared.update(|state| {
+                state.sent = sent;
+                state.waiting_since = Some(Instant::now());
             });
             if let Err(error) = self.send(chunk) {
-                return SendingEnd::NetworkFailed(error);
+                return SenderEnd::NetworkFailed(error);
             }
-            self.shared.update(|sending| sending.waiting_since = None);
+            self.shared.update(|state| state.waiting_since = None);
         }
     }
 
@@ -160,7 +161,7 @@ impl<O: Fn(Event)> Sender<O> {
                 Ok(size) => {
                     rest = &rest[size..];
                     self.shared
-                        .update(|sending| sending.waiting_since = Some(Instant::now()));
+                        .update(|state| state.waiting_since = Some(Instant::now()));
                 }
                 // The receiver decides whether the server has taken nothing for too long.
                 Err(error) if error.kind() == ErrorKind::TimedOut => {}
@@ -176,7 +177,7 @@ struct Receiver<'a, O> {
     connection: &'a Observed<'a, O>,
     /// How long nothing may move before the server is given up.
     patience: Duration,
-    shared: &'a SharedSending,
+    shared: &'a SharedSenderState,
     received: Count,
     /// When something was last received and then written to the output. A slow output is not the
     /// server's fault.
@@ -208,8 +209,9 @@ impl<O: Fn(Event)> Receiver<'_, O> {
                 Err(error) => return Err(PipeError::Network(error)),
             }
         }
+        // Taken out, because an error cannot be copied.
         match self.shared.lock().end.take() {
-            Some(SendingEnd::InputFailed(error)) => Err(PipeError::Input(error)),
+            Some(SenderEnd::InputFailed(error)) => Err(PipeError::Input(error)),
             _ => Ok(()),
         }
     }
@@ -217,57 +219,67 @@ impl<O: Fn(Event)> Receiver<'_, O> {
     /// Whether all input has been sent and answered. Without a newline at the end, only the
     /// server's end of the stream can show that the last answer is complete.
     fn is_everything_answered(&self) -> bool {
-        let sending = self.shared.lock();
-        let has_sent_all = matches!(
-            sending.end,
-            Some(SendingEnd::InputEnded | SendingEnd::InputFailed(_))
-        );
-        has_sent_all && !sending.sent.has_open_line() && self.received.is_answer_to(&sending.sent)
+        let state = self.shared.lock();
+        let has_sent_all = match state.end {
+            Some(SenderEnd::InputEnded | SenderEnd::InputFailed(_)) => true,
+            Some(SenderEnd::NetworkFailed(_)) | None => false,
+        };
+        has_sent_all && !state.sent.has_open_line() && self.received.is_answer_to(&state.sent)
     }
 
     /// Returns an error if sending has failed, or if the network has been waited for, and nothing
     /// has moved, for too long.
     fn check_progress(&self) -> Result<(), PipeError> {
-        let mut sending = self.shared.lock();
-        let Some(waiting_since) = sending.waiting_since else {
+        let mut state = self.shared.lock();
+        if let Some(SenderEnd::NetworkFailed(error)) = &state.end {
+            // If the server has ended the connection, the next read finds that, perhaps behind more
+            // answers. Any other failure is final.
+            if !says_connection_ended(error) {
+                return Err(reason_for_silence(&mut state));
+            }
+        }
+        let Some(waiting_since) = state.waiting_since else {
             return Ok(());
         };
         let last_progress = waiting_since.max(self.last_received);
-        let is_overdue = last_progress.elapsed() >= self.patience;
-        // If sending has failed because the server has ended the connection, the next read will find
-        // that, and more answers may come before.
-        let has_failed = match &sending.end {
-            Some(SendingEnd::NetworkFailed(error)) => !says_connection_ended(error),
-            _ => false,
-        };
-        if !is_overdue && !has_failed {
+        if last_progress.elapsed() < self.patience {
             return Ok(());
         }
-        match sending.end.take() {
-            Some(SendingEnd::NetworkFailed(error)) => Err(PipeError::Network(error)),
-            Some(SendingEnd::InputFailed(error)) => Err(PipeError::Input(error)),
-            _ => Err(PipeError::Network(ErrorKind::TimedOut.into())),
-        }
+        Err(reason_for_silence(&mut state))
     }
 
-    /// The server will send no more. All is well if everything that was sent is answered, and the
-    /// input ends soon without anything more.
+    /// The server will send no more. Returns what that means:
+    ///
+    /// - Something that was sent is not answered: an error.
+    /// - Everything is answered, and the input has ended or ends soon: all is well.
+    /// - The input goes on: an error.
     fn finish_after_server(&self, server_end: ServerEnd) -> Result<(), PipeError> {
+        let ended_too_early = PipeError::Network(ErrorKind::UnexpectedEof.into());
         let sent = self.shared.lock().sent;
         // A reset may have taken away a part of the last line's answer.
         let is_whole = server_end == ServerEnd::Closed || !sent.has_open_line();
         if !is_whole || !self.received.is_answer_to(&sent) {
-            return Err(PipeError::Network(ErrorKind::UnexpectedEof.into()));
+            return Err(ended_too_early);
         }
-        let goes_on = |sending: &mut Sending| sending.end.is_none() && sending.sent == sent;
-        let mut sending = self.shared.wait_while(goes_on, GRACE);
-        let has_sent_more = sending.sent != sent;
-        match sending.end.take() {
-            Some(SendingEnd::InputEnded) if !has_sent_more => Ok(()),
-            Some(SendingEnd::InputFailed(error)) if !has_sent_more => Err(PipeError::Input(error)),
-            // The input goes on, or sending has failed because the server has gone.
-            _ => Err(PipeError::Network(ErrorKind::UnexpectedEof.into())),
+        let is_undecided = |state: &mut SenderState| state.end.is_none() && state.sent == sent;
+        let mut state = self.shared.wait_while(is_undecided, GRACE);
+        if state.sent != sent {
+            return Err(ended_too_early);
         }
+        match state.end.take() {
+            Some(SenderEnd::InputEnded) => Ok(()),
+            Some(SenderEnd::InputFailed(error)) => Err(PipeError::Input(error)),
+            Some(SenderEnd::NetworkFailed(_)) | None => Err(ended_too_early),
+        }
+    }
+}
+
+/// Returns why nothing moves: what the sender has found, or else the silence of the server.
+fn reason_for_silence(state: &mut SenderState) -> PipeError {
+    match state.end.take() {
+        Some(SenderEnd::NetworkFailed(error)) => PipeError::Network(error),
+        Some(SenderEnd::InputFailed(error)) => PipeError::Input(error),
+        Some(SenderEnd::InputEnded) | None => PipeError::Network(ErrorKind::TimedOut.into()),
     }
 }
 

@@ -29,10 +29,10 @@ const KEPT_SOCKETS: usize = 64;
 
 /// A client that asks one sentence at a time, and sends it again when no answer comes.
 ///
-/// Each sentence has a connected socket of its own. Its port is none that the last 64 sockets had,
-/// and not the server's port, to which [`serve`](super::serve) would not answer. So a stranger's
-/// datagram is never an answer, a closed port is reported at once, and an answer that comes late or
-/// twice never reaches a later sentence.
+/// Each sentence has a connected socket of its own. Its port differs from the ports of the last 64
+/// sockets, and from the server's port, since [`serve`](super::serve) does not answer its own port
+/// number. So a stranger's datagram is never an answer, a closed port is reported at once, and an
+/// answer that comes late or twice never reaches a later sentence.
 #[derive(Debug)]
 pub struct Client {
     addresses: Vec<SocketAddr>,
@@ -84,7 +84,8 @@ impl Client {
     ///   datagram, and the error is returned only if no answer comes in time.
     pub fn ask(&mut self, sentence: &[u8], observer: impl Fn(Event)) -> io::Result<Vec<u8>> {
         let deadline = Instant::now() + self.timeout;
-        // Taken: if it fails now, the next sentence is sent to all addresses.
+        // Taken: if this fails, the next sentence goes to all addresses. `ask_address` puts it
+        // back.
         if let Some(address) = self.last_answered.take() {
             match self.ask_address(address, sentence, deadline, &observer) {
                 // The server may have moved to another of its addresses.
@@ -130,7 +131,7 @@ impl Client {
         let port = socket.local_addr()?.port();
         let server = socket.peer_addr()?;
         let start = Instant::now();
-        let mut lost = LostDatagrams { last_error: None };
+        let mut last_error = None;
         let mut wait = self.first_wait;
         let mut tries = 0;
         loop {
@@ -142,7 +143,7 @@ impl Client {
                     "sent {} from port {port} to {server}, try {tries}",
                     Bytes(sentence.len())
                 ),
-                Err(error) => lost.add(error)?,
+                Err(error) => tolerate(error, &mut last_error)?,
             }
             let answer = receive_answer(
                 socket,
@@ -150,7 +151,7 @@ impl Client {
                 sentence,
                 next_try,
                 &mut self.buffer,
-                &mut lost,
+                &mut last_error,
             )?;
             if let Some(size) = answer {
                 let time = start.elapsed();
@@ -167,7 +168,7 @@ impl Client {
                 return Ok(self.buffer[..size].to_vec());
             }
             if Instant::now() >= deadline {
-                return Err(lost.into_error());
+                return Err(last_error.unwrap_or_else(|| ErrorKind::TimedOut.into()));
             }
             wait = LONGEST_WAIT.min(2 * wait);
             // With a slow link, the next send may have to wait for room in the send buffer.
@@ -205,9 +206,11 @@ fn receive_answer(
     sentence: &[u8],
     end: Instant,
     buffer: &mut [u8],
-    lost: &mut LostDatagrams,
+    last_error: &mut Option<io::Error>,
 ) -> io::Result<Option<usize>> {
     loop {
+        // It looks once more after the end, because the answer may have come while the process was
+        // stopped (Ctrl-Z).
         let is_last_look = Instant::now() >= end;
         socket.set_read_timeout(Some(time_left(end)))?;
         match call_socket(|| socket.recv_from(buffer)) {
@@ -220,47 +223,33 @@ fn receive_answer(
             }
             Err(error) if error.kind() == ErrorKind::TimedOut => {}
             Err(error) => {
-                lost.add(error)?;
+                tolerate(error, last_error)?;
                 thread::sleep(RECEIVE_PAUSE);
             }
         }
-        // It looks once more after the end: the answer may have come while the process was stopped
-        // (Ctrl-Z).
         if is_last_look {
             return Ok(None);
         }
     }
 }
 
-/// What is known of the datagrams that have been lost.
-struct LostDatagrams {
-    last_error: Option<io::Error>,
+/// Returns an error which says that nobody is there. Any other is kept in `last_error`, and counts
+/// as one lost datagram.
+fn tolerate(error: io::Error, last_error: &mut Option<io::Error>) -> io::Result<()> {
+    if says_nobody_is_there(&error) {
+        return Err(error);
+    }
+    *last_error = Some(error);
+    Ok(())
 }
 
-impl LostDatagrams {
-    /// Adds a failed send or receive. Returns the error if it says that nobody is there.
-    fn add(&mut self, error: io::Error) -> io::Result<()> {
-        if says_nobody_is_there(&error) {
-            return Err(error);
-        }
-        self.last_error = Some(error);
-        Ok(())
-    }
-
-    /// Returns why no answer has come.
-    fn into_error(self) -> io::Error {
-        self.last_error
-            .unwrap_or_else(|| ErrorKind::TimedOut.into())
-    }
-}
-
-/// Returns whether `answer` has lost its end on the way: whether it is shorter than any upper case
-/// of `sentence` can be.
+/// Returns whether `answer` has lost its end on the way: whether it is shorter than the shortest
+/// possible answer to `sentence`.
 ///
-/// A server or a load balancer with a short buffer cuts answers. The shortest upper case takes each
-/// character as it is or as its upper case, whichever is shorter, because a server may know only
-/// ASCII or an older Unicode. If as many bytes were cut as other characters have grown, the cut is
-/// not found.
+/// A server or a load balancer with a short buffer cuts answers. A server may know only ASCII or an
+/// older Unicode, and leave a character as it is. So the shortest possible answer has, for each
+/// character, the character or its upper case, whichever is shorter. If as many bytes were cut as
+/// other characters have grown, the cut is not found.
 ///
 /// # Examples
 ///

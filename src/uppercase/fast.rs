@@ -1,55 +1,59 @@
-//! The transform again, 128 bytes at a time. The plain layer gives the same results without it.
+//! The transform again, 128 bytes at a time. `uppercase.rs` gives the same results without it, and
+//! nothing here is about sockets.
 //!
-//! The plain layer looks at one character after the other: how wide is it, has it an upper case? On
-//! real text a processor cannot foresee the answers, and each wrong guess costs it the time of a
-//! dozen bytes. So the code here asks every byte the same questions, whatever it is, and has no
-//! branches:
+//! `uppercase.rs` looks at one character after the other: how many bytes has it, and has it another
+//! upper case? On real text a processor cannot foresee the answers, and each wrong guess costs it
+//! as much time as a dozen bytes. So the code here asks the same questions about every byte, and
+//! has no branches that depend on the text:
 //!
-//! 1. Take a block of 128 places. At each one, suppose that a character begins there.
-//! 2. Compare its bytes with the letters of one script (Greek, Cyrillic, ...). Each [`Lane`] notes
-//!    what must be added to the bytes to make them upper case, and whether the rules know the
-//!    character at all.
+//! 1. Take a block of 128 bytes. About each byte, suppose that a character begins there.
+//! 2. Compare it and the two bytes after it with the letters of one script (Greek, Cyrillic, ...).
+//!    A [`Lane`] notes what must be added to the three bytes to make them upper case, and whether
+//!    the rules know this character at all.
 //! 3. Add.
 //!
-//! A script's rules are facts on its alphabet, for example "а to п become А to П". In UTF-8 that
-//! is: after a byte D0, bytes B0 to BF become 20 hex less. They are compared and added without a
-//! branch, in loops over arrays of 128 bytes, so the compiler does it with vector instructions, 16
-//! bytes at once. A branch, a lazy `&&`, or a loop inside of such a loop may keep it from that.
-//! Then all is still right, but ten times slower, and `cargo bench` shows it.
+//! The rules of a script are facts about its alphabet, for example "а to п become А to П". In UTF-8
+//! this means: after a byte D0, the bytes B0 to BF become 20 (hexadecimal) less. The loops go over
+//! arrays of a fixed size and only compare and add, so the compiler makes vector instructions of
+//! them, which do the same with 16 bytes at once. A branch, a lazy `&&`, or a loop inside of such a
+//! loop may keep the compiler from that. Then the results are still right, but ten times slower,
+//! and `cargo bench` shows it.
 //!
-//! One script at a time, since each rule costs time for each byte. At the first character that the
-//! script does not know, the script changes. What no script knows goes through
-//! [`char::to_uppercase`]. ASCII, and text without any other letter that has an upper case, have
-//! shorter ways.
+//! Each rule costs time for each byte. So only one script is tried at a time. When a block contains
+//! a character that the script does not know, the script is chosen anew. A character that no script
+//! knows is converted by [`char::to_uppercase`]. There are shorter ways for ASCII, and for text in
+//! which only ASCII has upper case.
 //!
-//! The tests in `tests/transform.rs` compare all this with `char::to_uppercase` for every character
-//! there is.
+//! The tests in `tests/transform.rs` compare all this with `char::to_uppercase`, for every
+//! character that there is.
 
-/// Bytes of ASCII that are upper-cased together: measured, a quarter of it costs a fifth of the
-/// speed.
+/// How many bytes of ASCII are converted together. Measured: with a quarter of it, ASCII is a fifth
+/// slower.
 const ASCII_BLOCK: usize = 256;
 
-/// Places that are looked at together. Measured: with half of it, text of all kinds is a fifth
-/// slower, and a sentence of 32 bytes takes a fifth less time. With 16 the compiler makes no vector
-/// code.
+/// How many bytes are looked at together. Measured: with half of it, text of all kinds is a fifth
+/// slower, but a sentence of 32 bytes takes a fifth less time. With 16 the compiler makes no vector
+/// instructions.
 const LANES: usize = 128;
 
-/// A block, and two bytes more: its last place may begin a character of three bytes.
+/// A block, and the two bytes behind it: a character that begins with the last byte of the block
+/// may end there.
 type Window = [u8; LANES + 2];
 
-/// Appends the upper case of the beginning of `input` to `output`: as much of it as is right
-/// whatever follows, and as this file can convert. Returns how many bytes of `input` that was; it
-/// may be none.
+/// Appends the upper case of the beginning of `input` to `output`. Returns how many bytes of
+/// `input` it has converted; it may be none.
 ///
-/// A block that ends more than two bytes early stands before a character that its script does not
-/// know: then the script changes. If the next block ends at once, no script knows that character.
+/// It converts only what is right whatever follows `input`.
 pub(crate) fn leading(input: &[u8], output: &mut Vec<u8>) -> usize {
     let mut done = convert_ascii(input, output);
     let mut script = script_of(&input[done..]);
     while done < input.len() {
         let rest = &input[done..];
         let mut converted = convert_block(script, rest, output);
+        // The last two bytes may belong to a character that the block does not hold whole.
+        let has_stopped_early = converted < LANES - 2;
         if converted == 0 {
+            // Not even the first character is known, though the script was chosen for it.
             converted = convert_rare(rest, output);
         }
         if converted == 0 {
@@ -57,14 +61,14 @@ pub(crate) fn leading(input: &[u8], output: &mut Vec<u8>) -> usize {
         }
         done += converted;
         done += convert_ascii(&input[done..], output);
-        if converted < LANES - 2 {
+        if has_stopped_early {
             script = script_of(&input[done..]);
         }
     }
     done
 }
 
-/// Converts blocks that are ASCII, if any.
+/// Converts the blocks at the beginning of `input` that are ASCII. Returns how many bytes that was.
 fn convert_ascii(input: &[u8], output: &mut Vec<u8>) -> usize {
     let mut done = 0;
     for block in input.chunks(ASCII_BLOCK) {
@@ -77,11 +81,11 @@ fn convert_ascii(input: &[u8], output: &mut Vec<u8>) -> usize {
     done
 }
 
-/// Converts some characters by [`char::to_uppercase`]. Returns 0 if `input` does not begin with a
-/// whole one.
+/// Converts characters with [`char::to_uppercase`]. Returns 0 if `input` does not begin with a
+/// whole character.
 ///
-/// A block that ended at once was lost work. After only one character here, text in letters that no
-/// script knows would take several times as long.
+/// It converts many characters, not only one. Where no script knows the letters, each call costs a
+/// block that has been converted in vain.
 fn convert_rare(input: &[u8], output: &mut Vec<u8>) -> usize {
     let some = &input[..input.len().min(LANES)];
     let text = some.utf8_chunks().next().map_or("", |chunk| chunk.valid());
@@ -91,15 +95,11 @@ fn convert_rare(input: &[u8], output: &mut Vec<u8>) -> usize {
     text.len()
 }
 
-/// Converts up to 128 bytes. Ends early, perhaps at once, before a character that the script does
-/// not know, and one or two bytes early before a character that the block does not hold whole.
-///
-/// At the end of the input the block is filled up with zeros. No script knows a lead byte before a
-/// zero, so a character that is cut there is not taken.
-///
-/// One letter is dealt with here: `ı` gets shorter, and Turkish is full of it. Another block behind
-/// each would be slow.
-fn convert_block(script: Script, input: &[u8], output: &mut Vec<u8>) -> usize {
+/// Converts up to 128 bytes. Returns how many: fewer, perhaps 0, if there is a character that the
+/// script does not know, or one at the end that the block does not hold whole.
+fn convert_block(script: ConvertBlock, input: &[u8], output: &mut Vec<u8>) -> usize {
+    // At the end of the input the window is filled up with zeros. No script knows a character with
+    // a zero in it, so a character that is cut there is not taken.
     let mut padded = [0; LANES + 2];
     let window = input.first_chunk().unwrap_or_else(|| {
         let size = input.len().min(LANES);
@@ -108,18 +108,28 @@ fn convert_block(script: Script, input: &[u8], output: &mut Vec<u8>) -> usize {
     });
     let block = script(window);
     let size = input.len().min(whole_characters(window));
-    // Most often all is known. Unlike a search, which may stop anywhere, this is vector code.
+    // Most often all is known. To find that out takes vector instructions. To find the first
+    // unknown one does not.
     let is_all_known = block.is_unknown.iter().fold(0, |any, is| any | is) == 0;
     if is_all_known {
         output.extend_from_slice(&block.upper[..size]);
         return size;
     }
+    append_known(&block, &window[..size], output)
+}
+
+/// Appends a block up to the first unknown character. Returns how many bytes that was.
+///
+/// One unknown letter is converted here: `ı`, which gets shorter. Turkish is full of it, and it
+/// would be slow to begin another block behind each.
+fn append_known(block: &Converted, window: &[u8], output: &mut Vec<u8>) -> usize {
+    let size = window.len();
     let mut done = 0;
     loop {
         let unknown = block.is_unknown[done..size].iter().position(|&is| is == 1);
         let end = unknown.map_or(size, |at| done + at);
         output.extend_from_slice(&block.upper[done..end]);
-        if end == size || !window[end..].starts_with("ı".as_bytes()) {
+        if !window[end..].starts_with("ı".as_bytes()) {
             return end;
         }
         output.push(b'I');
@@ -127,29 +137,34 @@ fn convert_block(script: Script, input: &[u8], output: &mut Vec<u8>) -> usize {
     }
 }
 
-/// How many bytes of a block are whole characters of up to three bytes. (No rule is about longer
-/// ones.) Without a branch: it would be guessed wrong every other time.
+/// Returns how many bytes of a block are whole characters of up to three bytes; no rule is about
+/// longer ones. If the last byte is D0, these are 127: it begins a character of two or more bytes.
+/// If the last two are E1 83, these are 126.
+///
+/// It has no branch, because the processor would guess wrong every other time.
 fn whole_characters(window: &Window) -> usize {
     let is_last_a_lead = usize::from(window[LANES - 1] >= 0xC2);
     let is_one_before_of_three = usize::from(window[LANES - 2] >= 0xE0);
     LANES - is_last_a_lead.max(2 * is_one_before_of_three)
 }
 
-/// Converts all places of a block.
-type Script = fn(&Window) -> Block;
+/// Converts a block by the rules of one script.
+type ConvertBlock = fn(&Window) -> Converted;
 
-/// A block whose bytes are all converted, rightly up to the first character that the script does
-/// not know.
-struct Block {
+/// A converted block. It is right up to the first unknown character.
+struct Converted {
     upper: [u8; LANES],
-    /// 1 where a character begins that the script does not know. A `bool` would be slower to
-    /// search.
+    /// 1 where a character begins that the script does not know. A search in `bool`s would be
+    /// slower.
     is_unknown: [u8; LANES],
 }
 
-/// Returns the script that the first character of `input` belongs to. Each has its own copy of
-/// [`apply`]: only where the compiler knows the rules it makes vector code.
-fn script_of(input: &[u8]) -> Script {
+/// Returns the script of the first character of `input`.
+///
+/// [`apply`] is generic: the compiler makes a copy of it for each script, in which it knows the
+/// rules. Only then can it make vector instructions. So these are closures, and not one function
+/// that is given the rules when it runs.
+fn script_of(input: &[u8]) -> ConvertBlock {
     match *input {
         [0xC2 | 0xC3, ..] => |window| apply(latin_1, window),
         [0xC4..=0xC8, ..] | [0xE1, 0xBA | 0xBB, ..] => |window| apply(latin, window),
@@ -160,9 +175,11 @@ fn script_of(input: &[u8]) -> Script {
     }
 }
 
-/// Applies `rules` to all places. What they add to a character's second and third byte is noted for
-/// the next two places, and added in the end.
-fn apply(rules: impl Fn(&mut Lane), window: &Window) -> Block {
+/// Applies the rules of a script to each byte of a block, as if a character began there.
+///
+/// For `я`, the bytes D1 8F, the rule says: 1 less for this byte, and 20 hex more for the next. The
+/// sum of what is noted for each byte is added in the end.
+fn apply(rules: impl Fn(&mut Lane), window: &Window) -> Converted {
     let mut upper = [0; LANES];
     let mut is_unknown = [0; LANES];
     let mut add_second = [0; LANES + 2];
@@ -184,28 +201,29 @@ fn apply(rules: impl Fn(&mut Lane), window: &Window) -> Block {
         let add = add_second[at].wrapping_add(add_third[at]);
         upper[at] = upper[at].wrapping_add(add);
     }
-    Block { upper, is_unknown }
+    Converted { upper, is_unknown }
 }
 
-/// Converts text whose only letters with an upper case are ASCII. With so few questions it is
-/// faster than by rules.
-fn caseless(window: &Window) -> Block {
+/// Converts text in which only ASCII has upper case. This asks fewer questions, so it is faster.
+fn caseless(window: &Window) -> Converted {
     let mut upper = [0; LANES];
     upper.copy_from_slice(&window[..LANES]);
     upper.make_ascii_uppercase();
     let mut is_unknown = [0; LANES];
     for at in 0..LANES {
-        is_unknown[at] = u8::from(may_be_letter(window[at], window[at + 1]));
+        is_unknown[at] = u8::from(may_have_upper_case(window[at], window[at + 1]));
     }
-    Block { upper, is_unknown }
+    Converted { upper, is_unknown }
 }
 
-/// Whether a character, not ASCII, that begins with these bytes may have another upper case.
+/// Returns whether a character that begins with these two bytes may have another upper case (if it
+/// is not ASCII). These have none:
 ///
-/// None has one between E2 80 and 84 (quotes, dashes, currency signs), E2 94 and AF (frames, signs,
-/// hearts), from EA B0 on (Hangul), between EF B8 and BC (full-width punctuation and capitals) and
-/// at F0 9F (emoji).
-fn may_be_letter(first: u8, second: u8) -> bool {
+/// - E2 80 to 84 (quotes, dashes, currency signs) and E2 94 to AF (frames, signs, hearts);
+/// - EA from B0 (Hangul);
+/// - EF B8 to BC (full-width punctuation and capitals);
+/// - F0 9F (emoji).
+fn may_have_upper_case(first: u8, second: u8) -> bool {
     (0xC2..=0xD6).contains(&first)
         | (first == 0xE1)
         | ((first == 0xE2) & !(0x80..=0x84).contains(&second) & !(0x94..=0xAF).contains(&second))
@@ -214,19 +232,20 @@ fn may_be_letter(first: u8, second: u8) -> bool {
         | ((first == 0xF0) & (second != 0x9F))
 }
 
-/// What stands between letters of any script.
+/// Punctuation that stands between the letters of any script.
 fn signs(lane: &mut Lane) {
-    lane.knows('\u{80}', '´'); // C2 80..B4, as in C2 AB «. Behind them is µ, a small letter.
-    lane.knows('¶', '¿'); // C2 B6..BF, as in C2 BB »
-    lane.knows('\u{2000}', '\u{213F}'); // E2 80 80..E2 84 BF, as in E2 80 99 ’
+    lane.mark_known('\u{80}', '´'); // C2 80..B4, as in C2 AB «. Behind them is µ, a small letter.
+    lane.mark_known('¶', '¿'); // C2 B6..BF, as in C2 BB »
+    lane.mark_known('\u{2000}', '\u{213F}'); // E2 80 80..E2 84 BF, as in E2 80 99 ’
 }
 
 /// Latin-1: German, Spanish, Portuguese, the Nordic languages, ... Without ÷ and ÿ, C3 B7 and BF,
 /// which are rare.
 fn latin_1(lane: &mut Lane) {
-    lane.knows('À', 'Þ'); // C3 80..9E
-    let is_sharp_s = lane.knows('ß', 'ß');
-    lane.add(is_sharp_s, utf8('ß', 0), *b"SS\0"); // C3 9F: 53 53
+    lane.mark_known('À', 'Þ'); // C3 80..9E
+    let is_sharp_s = lane.mark_known('ß', 'ß');
+    // C3 9F becomes 53 53: two characters, and as many bytes.
+    lane.add(is_sharp_s, utf8('ß', 0), *b"SS\0");
     lane.run('à', 'ö', 'À'); // C3 A0..B6: 20 hex less
     lane.run('ø', 'þ', 'Ø'); // C3 B8..BE: 20 hex less
 }
@@ -248,8 +267,8 @@ fn latin(lane: &mut Lane) {
 }
 
 fn greek(lane: &mut Lane) {
-    lane.knows('Ά', 'Ώ'); // CE 86..8F
-    lane.knows('Α', 'Ϋ'); // CE 91..AB
+    lane.mark_known('Ά', 'Ώ'); // CE 86..8F
+    lane.mark_known('Α', 'Ϋ'); // CE 91..AB
     lane.run('ά', 'ά', 'Ά'); // CE AC: CE 86
     lane.run('έ', 'ί', 'Έ'); // CE AD..AF: CE 88..8A
     lane.run('α', 'ο', 'Α'); // CE B1..BF: 20 hex less
@@ -261,7 +280,7 @@ fn greek(lane: &mut Lane) {
 }
 
 fn cyrillic(lane: &mut Lane) {
-    lane.knows('Ѐ', 'Я'); // D0 80..AF
+    lane.mark_known('Ѐ', 'Я'); // D0 80..AF
     lane.run('а', 'п', 'А'); // D0 B0..BF: 20 hex less
     lane.run('р', 'я', 'Р'); // D1 80..8F: D0 A0..AF
     lane.run('ѐ', 'џ', 'Ѐ'); // D1 90..9F: D0 80..8F
@@ -273,23 +292,25 @@ fn georgian(lane: &mut Lane) {
     lane.run('ა', 'ჺ', 'Ა'); // E1 83 90..BA: E1 B2 and the same
 }
 
-/// A place in a block, supposed to be the beginning of a character of two or three bytes. If it is
-/// not, it is ASCII or inside of a character, and no rule matches there.
+/// One byte of a block and the two after it, as if a character began there. (A lane is what is done
+/// with one element of a vector.) If none begins there, the byte is ASCII or lies within a
+/// character, and no rule matches.
 struct Lane {
     bytes: [u8; 3],
-    /// What to add to the bytes, modulo 256.
+    /// What to add to each of the bytes. Sums are taken modulo 256, so 0xFF is 1 less.
     add: [u8; 3],
     /// Whether the upper case of what begins here is known, whatever follows.
     is_known: bool,
 }
 
-/// The rules. `from` and `to` differ only in their last byte, and no two rules change the same
-/// character.
+/// The rules. The range of a rule is either within one last byte, or it has all of them (80 to BF).
+/// No two rules change the same character.
 impl Lane {
-    /// The characters from `from` to `to` are known. They stay as they are, if no other rule
-    /// changes them.
-    fn knows(&mut self, from: char, to: char) -> bool {
+    /// Marks the characters from `from` to `to` as known. They stay as they are, unless another
+    /// rule changes them. Returns whether this character is one of them.
+    fn mark_known(&mut self, from: char, to: char) -> bool {
         let [first, second, third] = self.bytes;
+        // If the character has two bytes, the third may be any.
         let from = utf8(from, 0x00);
         let to = utf8(to, 0xFF);
         let is_between = (from[0]..=to[0]).contains(&first)
@@ -299,30 +320,29 @@ impl Lane {
         is_between
     }
 
-    /// The characters from `from` to `to` become those from `upper` on, which also differ only in
-    /// their last byte.
+    /// The characters from `from` to `to` become as many characters from `upper` on.
     fn run(&mut self, from: char, to: char, upper: char) {
-        let applies = self.knows(from, to);
+        let applies = self.mark_known(from, to);
         self.add(applies, utf8(from, 0), utf8(upper, 0));
     }
 
-    /// From `upper` to `to`, an upper case and its lower case take turns.
+    /// From `upper` to `to`, each upper case is followed by its lower case. The last byte of UTF-8
+    /// ends with the last bits of the character's number, so all lower cases are odd there, or all
+    /// are even.
     fn pairs(&mut self, upper: char, lower: char, to: char) {
         let last = self.bytes[upper.len_utf8() - 1];
         let is_lower = last % 2 == lower as u8 % 2;
-        let applies = self.knows(upper, to) & is_lower;
+        let applies = self.mark_known(upper, to) & is_lower;
         self.add(applies, utf8(lower, 0), utf8(upper, 0));
     }
 
-    /// If the rule applies, adds the difference. (As a loop it would not become vector code.)
+    /// If a rule applies, notes the difference of each byte. A mask of ones or zeros takes the
+    /// place of an `if`. (As a loop over the three bytes it would not become vector instructions.)
     fn add(&mut self, applies: bool, from: [u8; 3], to: [u8; 3]) {
         let mask = if applies { 0xFF } else { 0 };
-        let [first, second, third] = self.add;
-        self.add = [
-            first.wrapping_add(mask & to[0].wrapping_sub(from[0])),
-            second.wrapping_add(mask & to[1].wrapping_sub(from[1])),
-            third.wrapping_add(mask & to[2].wrapping_sub(from[2])),
-        ];
+        self.add[0] = self.add[0].wrapping_add(mask & to[0].wrapping_sub(from[0]));
+        self.add[1] = self.add[1].wrapping_add(mask & to[1].wrapping_sub(from[1]));
+        self.add[2] = self.add[2].wrapping_add(mask & to[2].wrapping_sub(from[2]));
     }
 }
 

@@ -1,0 +1,68 @@
+//! What the sender of [`pipe`](super::pipe) lets the receiver know.
+
+use std::io;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::count::Count;
+
+/// What the sender is doing.
+#[derive(Default)]
+pub(super) struct SenderState {
+    /// All that has been sent, and the chunk that is being sent. A chunk is counted before it is
+    /// written, so that no answer can come to something that has not been counted.
+    pub(super) sent: Count,
+    /// Since when the network has been waited for without any progress in sending. `None` while the
+    /// sender waits for input.
+    ///
+    /// It is set when a chunk begins, each time that the network takes a part of the chunk, and
+    /// when sending ends: then the last answers are waited for.
+    pub(super) waiting_since: Option<Instant>,
+    /// How sending has ended. `None` while it goes on.
+    pub(super) end: Option<SenderEnd>,
+}
+
+pub(super) enum SenderEnd {
+    InputEnded,
+    InputFailed(io::Error),
+    NetworkFailed(io::Error),
+}
+
+/// [`SenderState`], shared by the two threads.
+#[derive(Default)]
+pub(super) struct SharedSenderState {
+    state: Mutex<SenderState>,
+    /// With this, the receiver can sleep until the sender has changed the state.
+    changed: Condvar,
+}
+
+impl SharedSenderState {
+    /// Locks the state, to look at it.
+    pub(super) fn lock(&self) -> MutexGuard<'_, SenderState> {
+        // `lock` returns an error if a thread has panicked while it held the lock. No code here can
+        // panic then, and the state would be right all the same. So the guard is taken in any case.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the state, and wakes the receiver if it sleeps in [`wait_while`](Self::wait_while).
+    pub(super) fn update(&self, change: impl FnOnce(&mut SenderState)) {
+        change(&mut self.lock());
+        self.changed.notify_one();
+    }
+
+    /// Sleeps as long as `condition` is true, but at most for `longest_wait`. Returns the state,
+    /// locked. While it sleeps the state is not locked, so the sender can change it.
+    pub(super) fn wait_while(
+        &self,
+        condition: impl FnMut(&mut SenderState) -> bool,
+        longest_wait: Duration,
+    ) -> MutexGuard<'_, SenderState> {
+        let state = self.lock();
+        let result = self
+            .changed
+            .wait_timeout_while(state, longest_wait, condition);
+        // As in `lock`. The second part says whether the time is over.
+        let (state, _) = result.unwrap_or_else(PoisonError::into_inner);
+        state
+    }
+}
