@@ -30,7 +30,8 @@
 //! # std::io::Result::Ok(())
 //! ```
 //!
-//! TCP: a stream of bytes, answered as they come, until half-close.
+//! TCP: a stream of bytes, answered as they come, until the half-close (when the client says that
+//! it will send no more, and still reads).
 //!
 //! ```
 //! use std::{net::TcpListener, num::NonZero, time::Duration};
@@ -53,7 +54,8 @@
 //!
 //! # Promises
 //!
-//! Each has tests that fail when it is broken.
+//! Each has tests that fail when it is broken: the comment at the top of each file in `tests` says
+//! which.
 //!
 //! - **UDP answers.** Every datagram gets one answer, whole, if [`udp::serve`] may answer its
 //!   source and the answer fits in a datagram. An answer has at most 3 times the bytes of its
@@ -74,7 +76,8 @@
 //!   0 only if everything was answered, whole, and nothing else had come by then, or if the reader
 //!   of its output has left. Otherwise the exit status is 1, and 2 for bad usage.
 //! - **Answers belong to their lines.** An answer that [`udp::Client`] returns was sent for that
-//!   sentence, also after loss, delay, reordering and duplicates.
+//!   sentence, also after loss, delay, reordering and duplicates, unless it is more than 64
+//!   sentences late.
 //! - **Any amount of input** goes through [`tcp::Client::pipe`] and [`copy`], in constant memory
 //!   and without deadlock.
 //! - **The textbook's programs** work on either side.

@@ -14,14 +14,14 @@
 //!         let (mut connection_socket, _client_address) = welcoming_socket.accept()?;
 //!         let mut bytes = [0; 1024];
 //!         let size = connection_socket.read(&mut bytes)?;
-//!         let sentence = std::str::from_utf8(&bytes[..size]).expect("UTF-8");
+//!         let sentence = std::str::from_utf8(&bytes[..size]).expect("UTF-8"); // Python's decode
 //!         connection_socket.write_all(sentence.to_uppercase().as_bytes())?;
 //!     } // the connection socket is dropped: that closes it
 //! }
 //!
 //! let welcoming_socket = TcpListener::bind("127.0.0.1:0")?; // in the book: port 12000
 //! # let server_address = welcoming_socket.local_addr()?;
-//! # std::thread::spawn(move || serve(&welcoming_socket));
+//! std::thread::spawn(move || serve(&welcoming_socket)); // in the book: the main program
 //! # let timeout = std::time::Duration::from_secs(5);
 //! # let mut client = uppercase_echo::tcp::Client::connect(&[server_address], timeout, |_| {})?;
 //! # assert_eq!(client.ask(b"hello", |_| {})?, b"HELLO");
@@ -35,7 +35,7 @@
 //! use std::net::TcpStream;
 //!
 //! # let welcoming_socket = std::net::TcpListener::bind("127.0.0.1:0")?;
-//! # let server_address = welcoming_socket.local_addr()?;
+//! let server_address = welcoming_socket.local_addr()?; // in the book: ('servername', 12000)
 //! # let timeout = std::time::Duration::from_secs(5);
 //! # uppercase_echo::tcp::serve(welcoming_socket, std::num::NonZero::<usize>::MIN, timeout, |_| {})?;
 //! let mut client_socket = TcpStream::connect(server_address)?;
@@ -55,17 +55,19 @@
 //! - **The server has one client at a time.** If that one is silent, all others wait. [`serve`] has
 //!   many threads, and closes a connection that is idle for too long.
 //! - **A client is connected before anybody has accepted it.** The system completes the handshake
-//!   by itself and keeps the connection in a queue, the backlog. So a client whose `connect`
-//!   succeeded may still wait for an answer forever. [`Client`] has a timeout.
+//!   by itself, so that a client need not wait for a busy program, and keeps the connection in a
+//!   queue, the backlog. So a client whose `connect` succeeded may still wait for an answer
+//!   forever. [`Client`] has a timeout.
 //! - **The server answers once and closes.** [`serve`] answers until the client's half-close:
 //!   `shutdown(Write)` tells the other side that no more will come, while the other direction stays
 //!   open. Only [`Client::pipe`] does that. At a terminal another line may always follow, so
 //!   [`Client::ask`] cannot.
 //! - **The client would hang with much text**, if it sent all and read the answers then: see
 //!   [`Client::pipe`], which does both at once.
-//! - **The server cannot be restarted at once** in the book's edition: the system keeps the port of
-//!   a closed connection for a minute (TIME-WAIT). [`TcpListener::bind`] sets `SO_REUSEADDR`, which
-//!   permits it, except on Windows, where restarting works without.
+//! - **The server cannot be restarted at once.** The side that closes a connection first keeps its
+//!   port for a minute (TIME-WAIT), so that late segments of this connection are not taken for
+//!   those of another. [`TcpListener::bind`] sets `SO_REUSEADDR`, which permits a new server on
+//!   that port if the old one had set it, too. (So it is on Linux. Windows restarts without it.)
 //!
 //! # Limits
 //!

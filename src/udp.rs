@@ -11,15 +11,16 @@
 //!     let mut message = [0; 2048];
 //!     loop {
 //!         let (size, client_address) = server_socket.recv_from(&mut message)?;
-//!         let sentence = std::str::from_utf8(&message[..size]).expect("UTF-8");
+//!         let sentence = std::str::from_utf8(&message[..size]).expect("UTF-8"); // Python's decode
 //!         server_socket.send_to(sentence.to_uppercase().as_bytes(), client_address)?;
 //!     }
 //! }
 //!
 //! let server_socket = UdpSocket::bind("127.0.0.1:0")?; // in the book: port 12000
 //! # let server_address = server_socket.local_addr()?;
-//! # std::thread::spawn(move || serve(&server_socket));
-//! # let mut client = uppercase_echo::udp::Client::new(&[server_address], std::time::Duration::from_secs(5));
+//! std::thread::spawn(move || serve(&server_socket)); // in the book: the main program
+//! # let timeout = std::time::Duration::from_secs(5);
+//! # let mut client = uppercase_echo::udp::Client::new(&[server_address], timeout);
 //! # assert_eq!(client.ask(b"hello", |_| {})?, b"HELLO");
 //! # std::io::Result::Ok(())
 //! ```
@@ -30,7 +31,7 @@
 //! use std::net::UdpSocket;
 //!
 //! # let server_socket = UdpSocket::bind("127.0.0.1:0")?;
-//! # let server_address = server_socket.local_addr()?;
+//! let server_address = server_socket.local_addr()?; // in the book: ('hostname', 12000)
 //! # uppercase_echo::udp::serve(server_socket, |_| {})?;
 //! let client_socket = UdpSocket::bind("0.0.0.0:0")?; // any free port
 //! client_socket.send_to(b"hello", server_address)?;
@@ -42,13 +43,15 @@
 //!
 //! # Where they hang, cut or crash, and what this module does
 //!
-//! - **The client waits forever for a datagram that was lost.** UDP delivers no datagram for
-//!   certain. [`Client`] sends the sentence again when no answer comes, and stops when its timeout
-//!   is over. That may ask the server twice, which does no harm here: the answer is the same.
+//! - **The client waits forever for a datagram that was lost.** UDP does not guarantee that a
+//!   datagram arrives. [`Client`] sends the sentence again when no answer comes, and stops when its
+//!   timeout is over. That may ask the server twice, which does no harm here: the answer is the
+//!   same.
 //! - **The client takes anybody's datagram for the answer**, and it waits where nothing is
 //!   listening. [`Client`] connects its socket. For UDP that sends nothing, and the server does not
-//!   notice. It only tells the client's own system to deliver datagrams from this one address, and
-//!   to report it when the other side says that the port is closed.
+//!   notice. It only tells the client's own system to discard datagrams from other addresses, and
+//!   to report it when the other side says that the port is closed (with an ICMP message, *port
+//!   unreachable*).
 //! - **A late answer would be taken for the next sentence's.** So [`Client`] gives each sentence a
 //!   socket, and with it a port, of its own. A sequence number, as in the book's 3.4, would do the
 //!   same, but the book's server would not send it back.
@@ -59,24 +62,28 @@
 //!   send any bytes, and on some systems an answer to a client that has gone makes the next receive
 //!   fail. [`serve`] goes on.
 //! - **Two servers can answer each other without end**, if somebody forges one datagram. [`serve`]
-//!   does not answer a source that may be a server.
+//!   does not answer a source that looks like a server: one with its own port number, or with a
+//!   port below 1024.
 //!
 //! A sentence needs no newline to end it: a datagram arrives whole or not at all, so its end is the
 //! sentence's end.
 //!
 //! # Limits
 //!
-//! - On a wildcard address of a machine with several addresses, the answer may leave from another
-//!   address than the one that was asked. The client's connected socket does not accept it. Listen
-//!   on the address itself.
+//! - On a wildcard address (`0.0.0.0` or `::`) of a machine with several addresses, the answer may
+//!   leave from another address than the one that was asked. The client's connected socket does not
+//!   accept it. Listen on the address itself.
 //! - Two servers on different ports from 1024 up can still be made to answer each other.
-//! - All answers share the socket's send buffer. A few hundred forged datagrams from neighbours
-//!   that do not exist, or a slow link to one peer, delay everybody by seconds. Serve on localhost
-//!   or behind a firewall.
+//! - A client knows the server by its address and port. Somebody who can forge these, and knows or
+//!   guesses the client's port, can answer in its place.
+//! - All answers share the socket's send buffer. An answer to an address of the local network that
+//!   no machine has stays there until the system gives up looking for that machine. Some hundred
+//!   forged datagrams with such sources, or a slow link to one peer, delay everybody by seconds.
+//!   Serve on localhost or behind a firewall.
 //! - A router that translates addresses (NAT) keeps an entry for each socket, so for each sentence.
-//! - The ports of 64 sentences are kept from use. An answer that is later than that may meet its
-//!   port again.
-//! - A client holds up to 68 descriptors, 64 of them for the sockets of the last sentences.
+//! - Only the ports of the last 64 sockets are kept from use. An answer that comes later than that
+//!   may find its port used again, and be taken for another sentence's.
+//! - A client needs about 70 file descriptors, 64 of them for the sockets of the last sentences.
 //! - macOS sends no datagram over 9,216 bytes unless it is told to (`sysctl
 //!   net.inet.udp.maxdgram`).
 

@@ -1,4 +1,4 @@
-//! The transform against its oracle: ten lines on `char::to_uppercase`. These promises of the README are proved here:
+//! The transform against its oracle: ten lines on `char::to_uppercase`. These promises are proved here:
 //!
 //! - Upper case is Unicode's, without a locale; bytes that are not UTF-8 stay as they are.
 //! - TCP output is the upper case of TCP input, however it was cut; a cut character waits for its rest.

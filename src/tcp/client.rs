@@ -24,7 +24,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to the first of `addresses` that accepts.
+    /// Connects to the first of `addresses` to which that is possible.
     ///
     /// Each address gets an equal share of the time that is left of `timeout`. Later, `timeout` is
     /// also the longest wait for an answer.
