@@ -115,8 +115,9 @@ pub enum Event<'a> {
     /// A step of the protocol. Its text has been written with `format_args!`, and is put together
     /// only if the observer displays it.
     Step(fmt::Arguments<'a>),
-    /// A server could not accept, receive or send, because of this error. It is told each time: as
-    /// long as the trouble lasts, once a second or more often.
+    /// A server could not accept or receive, or was not permitted to send, because of this error.
+    /// It is told each time. A failing accept or receive is tried again, and told again, after 1 s
+    /// at most.
     Stalled(&'a io::Error),
 }
 

@@ -1,4 +1,4 @@
-//! What is done again after a failure, and for how long.
+//! Retries: which failed calls are made again, after which pause, and at which address.
 
 use std::io;
 use std::io::ErrorKind::{
@@ -21,6 +21,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The shortest timeout that is given to a socket. A socket refuses a timeout of zero.
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(1);
+
+/// The longest timeout of a client. A longer one could make a sum of times overflow.
+pub(crate) const LONGEST_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Makes a system call, and makes it again each time a signal has interrupted it.
 ///
@@ -87,8 +90,7 @@ pub(crate) fn try_each_address<T>(
     deadline: Instant,
     mut attempt: impl FnMut(SocketAddr, Instant) -> io::Result<T>,
 ) -> io::Result<T> {
-    let mut failure = io::Error::new(io::ErrorKind::NotFound, "there is no address");
-    let mut failure_rank = 0;
+    let mut failure: Option<io::Error> = None;
     let mut addresses_left = addresses.len() as u32;
     for &address in addresses {
         let now = Instant::now();
@@ -98,17 +100,26 @@ pub(crate) fn try_each_address<T>(
             Ok(value) => return Ok(value),
             Err(error) => error,
         };
-        let error_rank = match error.kind() {
-            TimedOut => 3,
-            _ if !says_nobody_is_there(&error) => 2,
-            _ => 1,
+        let says_more = match &failure {
+            None => true,
+            Some(earlier) => rank(&error) > rank(earlier),
         };
-        if error_rank > failure_rank {
-            failure = error;
-            failure_rank = error_rank;
+        if says_more {
+            failure = Some(error);
         }
     }
-    Err(failure)
+    Err(failure.unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "there is no address")))
+}
+
+/// How much an error says: see [`try_each_address`].
+fn rank(error: &io::Error) -> u8 {
+    if error.kind() == TimedOut {
+        3
+    } else if says_nobody_is_there(error) {
+        1
+    } else {
+        2
+    }
 }
 
 /// Returns whether an error means that there is no server at an address, so that a second try is

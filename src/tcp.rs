@@ -77,6 +77,9 @@
 //! - On Linux a thread that waits in `accept` holds a descriptor already: `ulimit -n` must exceed N
 //!   times the addresses, or whole addresses are never served.
 //! - One byte per idle timeout keeps a connection, and one peer may hold all N.
+//! - A server that reads very slowly, and answers nothing meanwhile, looks to its client like one
+//!   that reads nothing: its system tells of free room only in large pieces (on loopback about 64
+//!   KB). The client's timeout must be longer than the server takes to read one.
 //! - A client that never reads ties up the system's buffers, several megabytes for each connection.
 //! - An answer that is cut within a last line without a newline cannot be told from a whole one.
 //! - If the client's system gives a connection up (Linux does after about 15 minutes without an

@@ -1,23 +1,25 @@
 //! `client`: sends sentences to an upper-case echo server and prints the answers.
 
-use std::io::{self, BufRead, ErrorKind, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
-use std::{error, fmt};
 
-use anyhow::{Context, Error, Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::{ArgGroup, Parser};
 use uppercase_echo::tcp::{AskError, PipeError};
 use uppercase_echo::{DEFAULT_PORT, Event, tcp, udp, uppercase};
 
 use common::Protocol;
-use server::Server;
+use lines::{Line, Lines, ReaderLeft};
+use target::Target;
 
 mod common;
-// Without the path, the compiler would take the other program, src/bin/server.rs, for this module.
-#[path = "client/server.rs"]
-mod server;
+// Beside this file, Cargo would take these two for programs of their own.
+#[path = "client/lines.rs"]
+mod lines;
+#[path = "client/target.rs"]
+mod target;
 
 const HELP: &str = "\
 Examples:
@@ -57,8 +59,7 @@ struct Args {
 fn main() -> ExitCode {
     match run(Args::parse()) {
         Ok(exit_code) => exit_code,
-        // `is` looks at the type of the error inside. This one is no failure: `head`, for example,
-        // leaves when it has got enough.
+        // `is` asks for the type of the error inside.
         Err(error) if error.is::<ReaderLeft>() => ExitCode::SUCCESS,
         Err(error) => common::fail(&error),
     }
@@ -66,7 +67,7 @@ fn main() -> ExitCode {
 
 fn run(args: Args) -> Result<ExitCode> {
     let addresses = common::resolve(&args.host, args.port)?;
-    let server = Server {
+    let target = Target {
         protocol: if args.udp {
             Protocol::Udp
         } else {
@@ -88,80 +89,46 @@ fn run(args: Args) -> Result<ExitCode> {
         }
     };
     let is_terminal = io::stdin().is_terminal();
-    match server.protocol {
-        Protocol::Udp => ask_over_udp(&server, &addresses, is_terminal, observer),
+    match target.protocol {
+        Protocol::Udp => ask_over_udp(&target, &addresses, is_terminal, observer),
         // At a terminal, the user waits for the answer before typing the next line. In a pipe
         // nobody waits: lines and answers flow at the same time.
-        Protocol::Tcp if is_terminal => ask_over_tcp(&server, &addresses, observer),
-        Protocol::Tcp => pipe_over_tcp(&server, &addresses, observer),
+        Protocol::Tcp if is_terminal => ask_over_tcp(&target, &addresses, observer),
+        Protocol::Tcp => pipe_over_tcp(&target, &addresses, observer),
     }
-}
-
-/// Reads one line after the other, and prints its answer before it reads the next. `ask` is given
-/// the number of the line and its sentence, which is the line without its end. It returns the
-/// answer, or `None` if there is nothing to print.
-fn ask_lines(
-    is_terminal: bool,
-    mut ask: impl FnMut(u64, &[u8]) -> Result<Option<Vec<u8>>>,
-) -> Result<()> {
-    let mut line = Vec::new();
-    for number in 1.. {
-        if is_terminal {
-            let _ = io::stderr().write_all(b"Input lowercase sentence: ");
-        }
-        read_line(&mut line, is_terminal)?;
-        if line.is_empty() {
-            break;
-        }
-        let (sentence, line_end) = split_line_end(&line);
-        if let Some(mut answer) = ask(number, sentence)? {
-            answer.extend_from_slice(line_end);
-            print(&answer)?;
-        }
-        // Only the last line has no end.
-        if line_end.is_empty() {
-            break;
-        }
-    }
-    if is_terminal {
-        // Ends the line of the last prompt, so that the shell's prompt gets its own.
-        common::note(format_args!(""));
-    }
-    Ok(())
 }
 
 fn ask_over_udp(
-    server: &Server,
+    target: &Target,
     addresses: &[SocketAddr],
     is_terminal: bool,
     observer: impl Fn(Event) + Copy,
 ) -> Result<ExitCode> {
-    let mut client = udp::Client::new(addresses, server.timeout);
+    let mut client = udp::Client::new(addresses, target.timeout);
+    let mut lines = Lines::new(is_terminal);
     let mut exit_code = ExitCode::SUCCESS;
-    ask_lines(is_terminal, |number, sentence| {
-        let answer = ask_datagram(server, &mut client, number, sentence, observer);
-        match answer {
+    while let Some(line) = lines.next()? {
+        match ask_datagram(target, &mut client, &line, observer) {
+            Ok(answer) => line.print(answer)?,
             // The user sees the error, and may type another line: no connection is lost.
-            Err(error) if is_terminal => {
-                exit_code = common::fail(&error);
-                Ok(None)
-            }
-            Err(error) => Err(error),
-            Ok(answer) => Ok(Some(answer)),
+            Err(error) if is_terminal => exit_code = common::fail(&error),
+            Err(error) => return Err(error),
         }
-    })?;
+    }
     Ok(exit_code)
 }
 
-/// Sends one line's sentence as a datagram and returns the answer.
+/// Sends a line's sentence as a datagram and returns the answer.
 fn ask_datagram(
-    server: &Server,
+    target: &Target,
     client: &mut udp::Client,
-    number: u64,
-    sentence: &[u8],
+    line: &Line,
     observer: impl Fn(Event),
 ) -> Result<Vec<u8>> {
     const MOST: usize = udp::MAX_DATAGRAM;
+    let Line {
+        number, sentence, ..
+    } = line;
     if sentence.len() > MOST {
         bail!(
             "line {number} is longer than {MOST} bytes, the most a UDP datagram carries; use --tcp"
@@ -177,7 +144,7 @@ fn ask_datagram(
     }
     let answer = client
         .ask(sentence, observer)
-        .map_err(|error| server.explain(error))?;
+        .map_err(|error| target.explain(error))?;
     if udp::is_cut(sentence, &answer) {
         let size = answer.len();
         let unit = if size == 1 { "byte" } else { "bytes" };
@@ -187,96 +154,38 @@ fn ask_datagram(
 }
 
 fn ask_over_tcp(
-    server: &Server,
+    target: &Target,
     addresses: &[SocketAddr],
     observer: impl Fn(Event) + Copy,
 ) -> Result<ExitCode> {
-    let mut client = tcp::Client::connect(addresses, server.timeout, observer)
-        .map_err(|error| server.explain_connect(error))?;
-    ask_lines(true, |_number, sentence| {
-        match client.ask(sentence, observer) {
-            Ok(answer) => Ok(Some(answer)),
-            Err(AskError::Connect(error)) => Err(server.explain_connect(error)),
-            Err(AskError::Answer(error)) => Err(server.explain(error)),
+    let mut client = tcp::Client::connect(addresses, target.timeout, observer)
+        .map_err(|error| target.explain_connect(error))?;
+    let mut lines = Lines::new(true);
+    while let Some(line) = lines.next()? {
+        match client.ask(&line.sentence, observer) {
+            Ok(answer) => line.print(answer)?,
+            Err(AskError::Connect(error)) => return Err(target.explain_connect(error)),
+            Err(AskError::Answer(error)) => return Err(target.explain(error)),
         }
-    })?;
+    }
     client
         .close(observer)
-        .map_err(|error| server.explain(error))?;
+        .map_err(|error| target.explain(error))?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn pipe_over_tcp(
-    server: &Server,
+    target: &Target,
     addresses: &[SocketAddr],
     observer: impl Fn(Event) + Copy + Send + 'static,
 ) -> Result<ExitCode> {
-    let client = tcp::Client::connect(addresses, server.timeout, observer)
-        .map_err(|error| server.explain_connect(error))?;
+    let client = tcp::Client::connect(addresses, target.timeout, observer)
+        .map_err(|error| target.explain_connect(error))?;
     match client.pipe(io::stdin(), io::stdout(), observer) {
         Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(PipeError::Input(error)) => Err(stdin_error(error)),
-        Err(PipeError::Output(error)) => Err(stdout_error(error)),
-        Err(PipeError::Network(error)) => Err(server.explain(error)),
+        Err(PipeError::Input(error)) => Err(lines::stdin_error(error)),
+        Err(PipeError::Output(error)) => Err(lines::stdout_error(error)),
+        Err(PipeError::Network(error)) => Err(target.explain(error)),
         Err(PipeError::Thread(error)) => Err(error).context("cannot start a thread"),
     }
 }
-
-/// Reads a line with its end into `line`. It is empty when stdin has ended.
-fn read_line(line: &mut Vec<u8>, is_terminal: bool) -> Result<()> {
-    line.clear();
-    let most = if is_terminal {
-        // All of the line. The rest of it would be taken for the next line.
-        u64::MAX
-    } else {
-        // A line that is too long for a datagram ends the program, and its end may never come. One
-        // byte more than fits, and two for the line's end, are enough to know.
-        udp::MAX_DATAGRAM as u64 + 3
-    };
-    let mut stdin = io::stdin().lock().take(most);
-    stdin.read_until(b'\n', line).map_err(stdin_error)?;
-    Ok(())
-}
-
-/// Splits a line into its sentence and its end: `\n`, or `\r\n` as a Windows console sends it, or
-/// nothing.
-fn split_line_end(line: &[u8]) -> (&[u8], &[u8]) {
-    let end = if line.ends_with(b"\r\n") {
-        "\r\n"
-    } else if line.ends_with(b"\n") {
-        "\n"
-    } else {
-        ""
-    };
-    line.split_at(line.len() - end.len())
-}
-
-fn print(bytes: &[u8]) -> Result<()> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(bytes).map_err(stdout_error)?;
-    stdout.flush().map_err(stdout_error)
-}
-
-fn stdin_error(error: io::Error) -> Error {
-    Error::new(error).context("cannot read stdin")
-}
-
-fn stdout_error(error: io::Error) -> Error {
-    match error.kind() {
-        // If stdout is a socket, it is reset when its reader leaves before it has read everything.
-        ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => Error::new(ReaderLeft),
-        _ => Error::new(error).context("cannot write to stdout"),
-    }
-}
-
-/// The reader of stdout has closed it.
-#[derive(Debug)]
-struct ReaderLeft;
-
-impl fmt::Display for ReaderLeft {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("the reader of stdout has left")
-    }
-}
-
-impl error::Error for ReaderLeft {}

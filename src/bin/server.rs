@@ -133,8 +133,8 @@ fn observer(socket_name: String, reporter: Arc<Reporter>) -> impl Fn(Event) {
     move |event| reporter.report(&socket_name, event)
 }
 
-/// When no socket has reported trouble for so long, the trouble is over. While it lasts, the
-/// library reports it once a second or more often.
+/// Trouble that has not been reported for so long counts as over. A failing accept or receive is
+/// reported once a second or more often, a refused answer whenever there is one.
 const TROUBLE_IS_OVER_AFTER: Duration = Duration::from_secs(2);
 
 /// Writes the events of all sockets to stderr: every step if `verbose`, and trouble when it begins.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::error::{AskError, PipeError};
 use super::{Observed, pipe, set_options};
 use crate::Event;
-use crate::retry::{time_left, try_each_address};
+use crate::retry::{LONGEST_TIMEOUT, time_left, try_each_address};
 use crate::uppercase::MAX_GROWTH_FACTOR;
 
 /// How many bytes of an answer [`Client::ask`] reads at once. It is more than a terminal's longest
@@ -19,7 +19,8 @@ const ANSWER_CHUNK: usize = 16 * 1024;
 pub struct Client {
     addresses: Vec<SocketAddr>,
     timeout: Duration,
-    /// `None` after an error of [`ask`](Self::ask). Then the next one connects again.
+    /// `None` after an error of [`ask`](Self::ask): an answer that comes late must not be taken for
+    /// the next line's. The next `ask` connects again.
     connection: Option<Connection>,
 }
 
@@ -39,6 +40,7 @@ impl Client {
         timeout: Duration,
         observer: impl Fn(Event),
     ) -> io::Result<Self> {
+        let timeout = timeout.min(LONGEST_TIMEOUT);
         let connection = Connection::open(addresses, timeout, &observer)?;
         Ok(Self {
             addresses: addresses.to_vec(),
@@ -62,7 +64,7 @@ impl Client {
     /// [`AskError::Connect`] if it had to connect again and that failed, with the errors of
     /// [`connect`](Self::connect). Otherwise [`AskError::Answer`], with one of these:
     ///
-    /// - [`TimedOut`](ErrorKind::TimedOut) if the server took or sent nothing for the whole
+    /// - [`TimedOut`](ErrorKind::TimedOut) if nothing could be sent and nothing came for the whole
     ///   timeout.
     /// - [`InvalidData`](ErrorKind::InvalidData) if the server sent more than an answer: something
     ///   behind its newline, or more than three times the line.
@@ -127,7 +129,7 @@ impl Client {
     ///
     /// [`PipeError`] says whether input, output or network failed. Errors of the network are:
     ///
-    /// - [`TimedOut`](ErrorKind::TimedOut) if the server took and sent nothing for the whole
+    /// - [`TimedOut`](ErrorKind::TimedOut) if nothing could be sent and nothing came for the whole
     ///   timeout.
     /// - [`UnexpectedEof`](ErrorKind::UnexpectedEof) if the server ended the connection before
     ///   everything was answered. If only the end of `input` is missing, `pipe` waits half a second

@@ -6,13 +6,13 @@ use crate::uppercase::MAX_GROWTH_FACTOR;
 /// case `I` has 1 (Unicode 17).
 const MAX_SHRINK_FACTOR: u64 = 2;
 
-/// What has gone in one direction.
+/// How much has gone in one direction.
 #[derive(Clone, Copy, Default, PartialEq)]
 pub(super) struct Count {
     bytes: u64,
     newlines: u64,
     /// Whether there are bytes behind the last newline: a line that has not ended yet.
-    has_open_line: bool,
+    pub(super) has_open_line: bool,
 }
 
 impl Count {
@@ -26,10 +26,6 @@ impl Count {
             self.newlines += u64::from(newlines);
         }
         self.has_open_line = !chunk.ends_with(b"\n");
-    }
-
-    pub(super) fn has_open_line(&self) -> bool {
-        self.has_open_line
     }
 
     /// Whether this is the count of a complete answer to `sent`, as far as a count can show it.

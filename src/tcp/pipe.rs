@@ -224,7 +224,7 @@ impl<O: Fn(Event)> Receiver<'_, O> {
             Some(SenderEnd::InputEnded | SenderEnd::InputFailed(_)) => true,
             Some(SenderEnd::NetworkFailed(_)) | None => false,
         };
-        has_sent_all && !state.sent.has_open_line() && self.received.is_answer_to(&state.sent)
+        has_sent_all && !state.sent.has_open_line && self.received.is_answer_to(&state.sent)
     }
 
     /// Returns an error if sending has failed, or if the network has been waited for, and nothing
@@ -257,7 +257,7 @@ impl<O: Fn(Event)> Receiver<'_, O> {
         let ended_too_early = PipeError::Network(ErrorKind::UnexpectedEof.into());
         let sent = self.shared.lock().sent;
         // A reset may have taken away a part of the last line's answer.
-        let is_whole = server_end == ServerEnd::Closed || !sent.has_open_line();
+        let is_whole = server_end == ServerEnd::Closed || !sent.has_open_line;
         if !is_whole || !self.received.is_answer_to(&sent) {
             return Err(ended_too_early);
         }

@@ -7,7 +7,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::BUFFER_SIZE;
-use crate::retry::{call_socket, says_nobody_is_there, time_left, try_each_address};
+use crate::retry::{
+    LONGEST_TIMEOUT, call_socket, says_nobody_is_there, time_left, try_each_address,
+};
 use crate::{Bytes, Event};
 
 /// The first wait for an answer, before any round trip has been timed. TCP has the same (RFC 6298).
@@ -49,11 +51,12 @@ pub struct Client {
 }
 
 impl Client {
-    /// Returns a client of the server at `addresses` that waits at most `timeout` for an answer.
+    /// Returns a client of the server at `addresses` that waits at most `timeout` for an answer
+    /// (and at most a year).
     pub fn new(addresses: &[SocketAddr], timeout: Duration) -> Self {
         Self {
             addresses: addresses.to_vec(),
-            timeout,
+            timeout: timeout.min(LONGEST_TIMEOUT),
             last_answered: None,
             first_wait: FIRST_WAIT,
             used_sockets: VecDeque::new(),
@@ -143,7 +146,9 @@ impl Client {
                     "sent {} from port {port} to {server}, try {tries}",
                     Bytes(sentence.len())
                 ),
-                Err(error) => tolerate(error, &mut last_error)?,
+                Err(error) if says_nobody_is_there(&error) => return Err(error),
+                // It counts as one lost datagram.
+                Err(error) => last_error = Some(error),
             }
             let answer = receive_answer(
                 socket,
@@ -199,7 +204,7 @@ fn open_socket(server: SocketAddr) -> io::Result<UdpSocket> {
 }
 
 /// Waits until `end` for the answer to `sentence`. Returns its size in `buffer`, or `None` if it
-/// has not come.
+/// has not come. An error which does not say that nobody is there goes to `last_error`.
 fn receive_answer(
     socket: &UdpSocket,
     server: SocketAddr,
@@ -222,8 +227,9 @@ fn receive_answer(
                 }
             }
             Err(error) if error.kind() == ErrorKind::TimedOut => {}
+            Err(error) if says_nobody_is_there(&error) => return Err(error),
             Err(error) => {
-                tolerate(error, last_error)?;
+                *last_error = Some(error);
                 thread::sleep(RECEIVE_PAUSE);
             }
         }
@@ -231,16 +237,6 @@ fn receive_answer(
             return Ok(None);
         }
     }
-}
-
-/// Returns an error which says that nobody is there. Any other is kept in `last_error`, and counts
-/// as one lost datagram.
-fn tolerate(error: io::Error, last_error: &mut Option<io::Error>) -> io::Result<()> {
-    if says_nobody_is_there(&error) {
-        return Err(error);
-    }
-    *last_error = Some(error);
-    Ok(())
 }
 
 /// Returns whether `answer` has lost its end on the way: whether it is shorter than the shortest

@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 
-use anyhow::{Context, Result};
+use anyhow::{Error, Result, anyhow};
 
 use crate::common::Protocol;
 
@@ -61,46 +61,56 @@ pub(crate) fn bind(addresses: &[SocketAddr], protocols: &[Protocol]) -> Result<S
 }
 
 /// Tries once to [`bind`].
-///
-/// A port that is in use or not permitted is an error. Any other failure is not, as long as each
-/// protocol has a socket.
 fn try_bind(addresses: &[SocketAddr], protocols: &[Protocol]) -> Result<Sockets> {
     let mut sockets = Sockets::default();
     for &protocol in protocols {
-        let mut bound = 0;
-        let mut first_failure = None;
-        for address in addresses {
-            let mut address = *address;
-            if let Some(port) = sockets.port {
-                address.set_port(port);
-            }
-            let error = match sockets.add(protocol, address) {
-                Ok(()) => {
-                    bound += 1;
-                    continue;
-                }
-                Err(error) => error,
-            };
-            match error.kind() {
-                ErrorKind::AddrInUse | ErrorKind::PermissionDenied => {
-                    return Err(error).context(format!("cannot listen on {protocol} {address}"));
-                }
-                // A name may have addresses that this machine does not have. Nobody misses them.
-                ErrorKind::AddrNotAvailable => {}
-                _ => sockets
-                    .skipped
-                    .push(format!("not listening on {protocol} {address}: {error}")),
-            }
-            if first_failure.is_none() {
-                first_failure = Some((address, error));
-            }
-        }
-        if bound == 0 {
-            let (address, error) = first_failure.context("the host has no address")?;
-            return Err(error).context(format!("cannot listen on {protocol} {address}"));
-        }
+        bind_protocol(protocol, addresses, &mut sockets)?;
     }
     Ok(sockets)
+}
+
+/// Binds a socket for each address.
+///
+/// A port that is in use or not permitted is an error. Any other failure is not, as long as one
+/// address remains.
+fn bind_protocol(
+    protocol: Protocol,
+    addresses: &[SocketAddr],
+    sockets: &mut Sockets,
+) -> Result<()> {
+    let mut has_socket = false;
+    let mut first_failure = None;
+    for address in addresses {
+        let mut address = *address;
+        if let Some(port) = sockets.port {
+            address.set_port(port);
+        }
+        let error = match sockets.add(protocol, address) {
+            Ok(()) => {
+                has_socket = true;
+                continue;
+            }
+            Err(error) => error,
+        };
+        let kind = error.kind();
+        // A name may have addresses that this machine does not have. Nobody misses them.
+        if kind != ErrorKind::AddrNotAvailable {
+            sockets
+                .skipped
+                .push(format!("not listening on {protocol} {address}: {error}"));
+        }
+        let failure = Error::new(error).context(format!("cannot listen on {protocol} {address}"));
+        if kind == ErrorKind::AddrInUse || kind == ErrorKind::PermissionDenied {
+            return Err(failure);
+        }
+        if first_failure.is_none() {
+            first_failure = Some(failure);
+        }
+    }
+    if has_socket {
+        return Ok(());
+    }
+    Err(first_failure.unwrap_or_else(|| anyhow!("the host has no address")))
 }
 
 #[cfg(test)]

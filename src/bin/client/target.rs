@@ -9,7 +9,7 @@ use anyhow::{Error, anyhow};
 use crate::common::Protocol;
 
 /// The server that the client talks to.
-pub(crate) struct Server {
+pub(crate) struct Target {
     pub(crate) protocol: Protocol,
     pub(crate) host: String,
     pub(crate) port: u16,
@@ -20,7 +20,7 @@ pub(crate) struct Server {
 }
 
 /// Its name in messages, such as `udp localhost:12000`.
-impl fmt::Display for Server {
+impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let is_ipv6_address = self.host.contains(':');
         if is_ipv6_address {
@@ -31,7 +31,7 @@ impl fmt::Display for Server {
     }
 }
 
-impl Server {
+impl Target {
     /// Turns an error of connecting into a message for the user.
     pub(crate) fn explain_connect(&self, error: io::Error) -> Error {
         match error.kind() {

@@ -1,0 +1,123 @@
+//! Reads lines from stdin, and prints their answers.
+
+use std::io::{self, BufRead, ErrorKind, Read, Write};
+use std::{error, fmt};
+
+use anyhow::{Error, Result};
+use uppercase_echo::udp::MAX_DATAGRAM;
+
+/// The lines of stdin, one after the other.
+pub(crate) struct Lines {
+    is_terminal: bool,
+    /// How many have been read.
+    count: u64,
+    has_ended: bool,
+}
+
+/// A line of stdin.
+pub(crate) struct Line {
+    /// The first has number 1.
+    pub(crate) number: u64,
+    /// The line without its end.
+    pub(crate) sentence: Vec<u8>,
+    /// `\n`, or `\r\n` as a Windows console sends it, or nothing.
+    end: &'static [u8],
+}
+
+impl Lines {
+    pub(crate) fn new(is_terminal: bool) -> Self {
+        Self {
+            is_terminal,
+            count: 0,
+            has_ended: false,
+        }
+    }
+
+    /// Returns the next line, after a prompt if stdin is a terminal. Returns `None` at the end of stdin.
+    pub(crate) fn next(&mut self) -> Result<Option<Line>> {
+        let mut sentence = Vec::new();
+        if !self.has_ended {
+            self.write_to_terminal("Input lowercase sentence: ");
+            sentence = self.read()?;
+        }
+        if sentence.is_empty() {
+            // The shell's prompt gets a line of its own.
+            self.write_to_terminal("\n");
+            return Ok(None);
+        }
+        let end: &[u8] = if sentence.ends_with(b"\r\n") {
+            b"\r\n"
+        } else if sentence.ends_with(b"\n") {
+            b"\n"
+        } else {
+            b""
+        };
+        // Only the last line has no end.
+        self.has_ended = end.is_empty();
+        sentence.truncate(sentence.len() - end.len());
+        self.count += 1;
+        Ok(Some(Line {
+            number: self.count,
+            sentence,
+            end,
+        }))
+    }
+
+    /// Writes to stderr, if the user is at a terminal. stderr may be closed: that is no failure.
+    fn write_to_terminal(&self, text: &str) {
+        if self.is_terminal {
+            let _ = io::stderr().write_all(text.as_bytes());
+        }
+    }
+
+    /// Reads up to the end of a line.
+    fn read(&self) -> Result<Vec<u8>> {
+        let most = if self.is_terminal {
+            // All of the line. The rest of it would be taken for the next line.
+            u64::MAX
+        } else {
+            // A line that is too long for a datagram ends the program, and its end may never come.
+            // One byte more than fits, and two for the line's end, are enough to know.
+            MAX_DATAGRAM as u64 + 3
+        };
+        let mut line = Vec::new();
+        let mut stdin = io::stdin().lock().take(most);
+        stdin.read_until(b'\n', &mut line).map_err(stdin_error)?;
+        Ok(line)
+    }
+}
+
+impl Line {
+    /// Prints the answer to this line, with the line's own end.
+    pub(crate) fn print(&self, mut answer: Vec<u8>) -> Result<()> {
+        answer.extend_from_slice(self.end);
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(&answer).map_err(stdout_error)?;
+        stdout.flush().map_err(stdout_error)
+    }
+}
+
+pub(crate) fn stdin_error(error: io::Error) -> Error {
+    Error::new(error).context("cannot read stdin")
+}
+
+pub(crate) fn stdout_error(error: io::Error) -> Error {
+    match error.kind() {
+        // If stdout is a socket, it is reset when its reader leaves before it has read everything.
+        ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => Error::new(ReaderLeft),
+        _ => Error::new(error).context("cannot write to stdout"),
+    }
+}
+
+/// The reader of stdout has closed it. That is no failure: `head`, for example, leaves when it has
+/// got enough.
+#[derive(Debug)]
+pub(crate) struct ReaderLeft;
+
+impl fmt::Display for ReaderLeft {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("the reader of stdout has left")
+    }
+}
+
+impl error::Error for ReaderLeft {}
