@@ -1,7 +1,9 @@
 //! The two programs together, as a user runs them: input, output, flags, and what they say.
+//! Promises:
 //!
-//! Promises: stdout is exactly the upper case of stdin. The client ends with 0 if everything was answered or its reader
-//! has left, and blames the right one if not. Any amount of input goes through TCP in constant memory.
+//! - **The client ends**: `every_byte_of_stdin`, `the_reader_of_stdout_leaves`,
+//!   `an_unreadable_stdin`, `a_full_disk`, `a_connection_to_itself_is_nobody`.
+//! - **Any amount of input**: `a_line_of_128_megabytes_in_constant_memory`.
 
 mod common;
 

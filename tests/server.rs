@@ -1,7 +1,10 @@
-//! The server program under what its peers, its operator and the system may do to it.
+//! The server program under what its peers, its operator and the system may do to it. Promises:
 //!
-//! Promises: no peer, no packet and no shortage of descriptors ends the server, and service resumes by itself when the
-//! shortage ends. It has fixed memory, and ends silent connections. What it cannot have, it says.
+//! - **The server goes on**: `out_of_descriptors`,
+//!   `a_stderr_that_nobody_reads_holds_up_one_thread`,
+//!   `a_stdout_and_stderr_that_are_closed_or_full`, `stopped_and_continued`.
+//! - **It is bounded**: `random_datagrams_in_fixed_memory`,
+//!   `the_idle_timeout_ends_a_silent_connection`.
 
 mod common;
 

@@ -1,6 +1,6 @@
-//! The client at a terminal, where it prompts and asks line by line.
+//! The client at a terminal, where it prompts and asks line by line. Promise:
 //!
-//! Promises: the client always ends, and with 0 only if everything was answered, whole, and nothing else had come.
+//! - **The client ends**: all.
 
 // Elsewhere `script`, which makes a terminal, has other flags or is not there.
 #![cfg(target_os = "linux")]

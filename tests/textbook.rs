@@ -1,6 +1,7 @@
-//! The textbook's programs (Kurose & Ross, 2.7), in Python and in Java, doing on the wire exactly what they do.
+//! The textbook's programs (Kurose & Ross, 2.7), in Python and in Java, doing on the wire exactly
+//! what they do. Promise:
 //!
-//! Promise: they work on either side.
+//! - **The textbook's programs**: all.
 
 mod common;
 

@@ -1,10 +1,12 @@
-//! The transform against its oracle: ten lines on `char::to_uppercase`. These promises are proved here:
+//! The transform against its oracle: ten lines on `char::to_uppercase`. Promise:
 //!
-//! - Upper case is Unicode's, without a locale; bytes that are not UTF-8 stay as they are.
-//! - TCP output is the upper case of TCP input, however it was cut; a cut character waits for its rest.
+//! - **TCP answers**: all; `every_stream_is_independent_of_its_cuts` for the cuts.
 //!
-//! The transform works on blocks of 128 bytes, by the rules of one script at a time. So characters stand at every place of
-//! a block and across its end, in the script that they belong to and in others.
+//! The transform works on blocks of 128 bytes, by the rules of one script at a time. So characters
+//! stand at every place of a block and across its end, in the script that they belong to and in
+//! others.
+
+mod common;
 
 use std::io::{self, ErrorKind, Read, Write};
 use uppercase_echo::{copy, uppercase};
@@ -52,6 +54,12 @@ const BROKEN: &[&[u8]] = &[
     b"\xC3\xC3\xA9\xE1\xE1\x83\x90",
     b"\xD0\xD0\xB0\xCF\xCE\xB1",
 ];
+
+/// Numbers below a limit.
+fn random_below() -> impl FnMut(usize) -> usize {
+    let mut random = common::random();
+    move |limit| (random() >> 32) as usize % limit
+}
 
 fn oracle(bytes: &[u8]) -> Vec<u8> {
     let mut output = Vec::new();
@@ -228,20 +236,9 @@ fn known_answers() {
     }
 }
 
-/// xorshift64 with a fixed seed.
-fn random() -> impl FnMut(usize) -> usize {
-    let mut state: u64 = 0x9E37_79B9_7F4A_7C15;
-    move |below| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 32) as usize % below
-    }
-}
-
 #[test]
 fn random_bytes_and_characters() {
-    let mut random = random();
+    let mut random = random_below();
     // Bytes of characters that have an upper case, so that they often meet.
     let bytes =
         b"a \x80\x90\xAC\xB1\xB5\x83\xBA\xC3\xC4\xC5\xCE\xCF\xD0\xD1\xE1\xE2\xEA\xEF\xF0\x9F\xFF";
@@ -261,7 +258,7 @@ fn random_bytes_and_characters() {
 
 #[test]
 fn longer_than_any_buffer() {
-    let mut random = random();
+    let mut random = random_below();
     let mut input = Vec::new();
     while input.len() < 1_000_000 {
         if random(100) == 0 {

@@ -1,7 +1,9 @@
-//! The library's UDP server and client over loopback sockets.
+//! The library's UDP server and client. Promises:
 //!
-//! Promises: every admissible datagram whose answer fits gets one answer, whole. Nothing is answered to a server. A
-//! failing receive does not end a server. A client asks every address, and what it returns belongs to its line.
+//! - **UDP answers**: `datagrams_of_every_size`, `an_answer_that_outgrows_a_datagram_is_not_sent`.
+//! - **No reflections**: `no_answer_to_another_server`, and the unit tests in `src/udp.rs`.
+//! - **The server goes on**: `a_failing_receive_pauses_and_goes_on`.
+//! - **The client ends**: all others.
 
 mod common;
 

@@ -3,16 +3,25 @@
 #![allow(
     dead_code,
     unreachable_pub,
+    unused_imports,
     reason = "every test file takes what it needs"
 )]
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
+
+mod fakes;
+mod library;
+mod system;
+
+pub use fakes::*;
+pub use library::*;
+pub use system::*;
 
 pub const CLIENT: &str = env!("CARGO_BIN_EXE_client");
 pub const SERVER: &str = env!("CARGO_BIN_EXE_server");
@@ -321,58 +330,6 @@ impl Server {
     }
 }
 
-/// Sends a signal: `"-STOP"`.
-#[cfg(unix)]
-pub fn signal(child: &Child, signal: &str) {
-    // The shell's own kill: not every machine has the program.
-    let kill = format!("kill {signal} {}", child.id());
-    let status = Command::new("sh").args(["-c", &kill]).status().unwrap();
-    assert!(status.success());
-}
-
-/// Whether there is such a program. If not, it says visibly that a test is skipped.
-pub fn has(program: &str) -> bool {
-    let there = Command::new(program).arg("--version").output().is_ok();
-    if !there {
-        skip(&format!("there is no `{program}` here"));
-    }
-    there
-}
-
-/// A shell's script in a network of its own, as root of a namespace: with these `hosts`, and with this range of ports for
-/// sockets that ask for a free one. `None`, and a visible word, where the system does not allow that.
-#[cfg(target_os = "linux")]
-pub fn in_a_namespace(hosts: &str, ports: &str, script: &str) -> Option<Command> {
-    let set_up = format!(
-        "set -e; ip link set lo up; echo {ports} >/proc/sys/net/ipv4/ip_local_port_range; \
-         mount -t tmpfs none /mnt; printf '{hosts}' >/mnt/hosts; mount --bind /mnt/hosts /etc/hosts"
-    );
-    let unshare = |script: &str| {
-        let mut command = Command::new("unshare");
-        // All that it has started ends with it.
-        command.args(["--map-root-user", "--net", "--mount", "--pid", "--fork"]);
-        command.args(["--kill-child", "bash", "-c", script]);
-        command
-    };
-    match unshare(&set_up).output() {
-        Ok(output) if output.status.success() => Some(unshare(&format!("{set_up}; {script}"))),
-        Ok(output) => {
-            skip(&String::from_utf8_lossy(&output.stderr));
-            None
-        }
-        Err(error) => {
-            skip(&format!("cannot run unshare: {error}"));
-            None
-        }
-    }
-}
-
-/// Says that a test cannot be made here, past the test harness, which would keep the words of a test that passes.
-pub fn skip(why: &str) {
-    let name = thread::current().name().unwrap_or_default().to_owned();
-    let _ = writeln!(std::io::stderr(), "skipped: {name}: {why}");
-}
-
 /// The deadline for a connection that is not `connect`'s.
 pub fn limit(stream: &TcpStream) {
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
@@ -427,125 +384,6 @@ pub fn ask(socket: &UdpSocket, server: SocketAddr, datagram: &[u8]) -> Vec<u8> {
     assert_eq!(from, server);
     answer.truncate(size);
     answer
-}
-
-/// A listener on a free port of 127.0.0.1 that serves one connection after another in its own thread.
-pub fn fake_tcp(mut serve: impl FnMut(TcpStream) + Send + 'static) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let stream = stream.unwrap();
-            limit(&stream);
-            serve(stream);
-        }
-    });
-    port
-}
-
-/// A port of 127.0.0.1 whose listener accepts once, answers `ONE`, and closes. It stays closed while the stream is kept.
-pub fn accept_once() -> (u16, Receiver<TcpStream>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let (sender, kept) = channel();
-    thread::spawn(move || {
-        let (stream, _) = listener.accept().unwrap();
-        drop(listener);
-        limit(&stream);
-        assert_answer(&stream, "one\n");
-        (&stream).write_all(b"ONE\n").unwrap();
-        stream.shutdown(Shutdown::Write).unwrap();
-        sender.send(stream).unwrap();
-    });
-    (port, kept)
-}
-
-/// What a fake TCP server does with each connection, one step after the other. Then it closes.
-#[derive(Clone, Copy)]
-pub enum Step {
-    /// Reads once.
-    Read,
-    /// Reads one byte: with more unread, its close is a reset.
-    ReadByte,
-    /// Reads until the client has finished sending.
-    ReadAll,
-    Say(&'static str),
-    /// Says it until the client has gone.
-    Flood(&'static str),
-    /// Never closes.
-    Stay,
-}
-
-/// A fake TCP server made of steps.
-pub fn scripted_tcp(steps: impl AsRef<[Step]>) -> u16 {
-    let steps = steps.as_ref().to_vec();
-    fake_tcp(move |mut stream| {
-        for step in &steps {
-            match step {
-                Step::Read => drop(stream.read(&mut [0; 1000])),
-                Step::ReadByte => drop(stream.read(&mut [0; 1])),
-                Step::ReadAll => drop(stream.read_to_end(&mut Vec::new())),
-                Step::Say(text) => drop(stream.write_all(text.as_bytes())),
-                Step::Flood(text) => while stream.write_all(text.as_bytes()).is_ok() {},
-                Step::Stay => std::mem::forget(stream.try_clone().unwrap()),
-            }
-        }
-    })
-}
-
-/// A UDP socket on a free port of 127.0.0.1 that hands each datagram to `serve`.
-pub fn fake_udp(mut serve: impl FnMut(&UdpSocket, &[u8], SocketAddr) + Send + 'static) -> u16 {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let port = socket.local_addr().unwrap().port();
-    thread::spawn(move || {
-        let mut buffer = vec![0; 65536];
-        loop {
-            // On Windows it fails if an earlier answer found its port closed.
-            if let Ok((size, peer)) = socket.recv_from(&mut buffer) {
-                serve(&socket, &buffer[..size], peer);
-            }
-        }
-    });
-    port
-}
-
-/// A UDP port of 127.0.0.1 on which nothing answers as long as the socket is kept: it is connected to itself.
-pub fn closed_udp() -> (UdpSocket, u16) {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let address = socket.local_addr().unwrap();
-    socket.connect(address).unwrap();
-    (socket, address.port())
-}
-
-/// A TCP port of 127.0.0.1 on which nothing listens as long as the two sockets are kept: it is a client's own.
-pub fn closed_tcp() -> ((TcpListener, TcpStream), u16) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let stream = connect(listener.local_addr().unwrap());
-    let port = stream.local_addr().unwrap().port();
-    ((listener, stream), port)
-}
-
-/// A listener whose backlog is full as long as all this is kept: the system answers no new connection.
-pub fn full_tcp() -> ((TcpListener, Vec<TcpStream>), SocketAddr) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let mut held = Vec::new();
-    let wait = Duration::from_millis(200);
-    while let Ok(stream) = TcpStream::connect_timeout(&address, wait) {
-        held.push(stream);
-    }
-    ((listener, held), address)
-}
-
-/// The loopback addresses that this machine has.
-pub fn loopback_ips() -> Vec<&'static str> {
-    let mut ips = vec!["127.0.0.1"];
-    if UdpSocket::bind("[::1]:0").is_ok() {
-        ips.push("::1");
-    } else {
-        skip("this machine has no ::1");
-    }
-    ips
 }
 
 /// Random numbers, the same in each run: xorshift64.
