@@ -41,10 +41,24 @@ pub(crate) fn retry_interrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> i
 
 /// Like [`retry_interrupted`], for a socket with a timeout. When the timeout is over, the error is
 /// `TimedOut` on every system; Unix itself says `WouldBlock`.
-pub(crate) fn call_socket<T>(call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    match retry_interrupted(call) {
-        Err(error) if error.kind() == WouldBlock => Err(TimedOut.into()),
-        result => result,
+///
+/// Each call that is made again waits for the whole timeout. So it is counted here, too: a process that
+/// is stopped and continued again and again must not wait forever.
+pub(crate) fn call_socket<T>(
+    timeout: Duration,
+    mut call: impl FnMut() -> io::Result<T>,
+) -> io::Result<T> {
+    let start = Instant::now();
+    loop {
+        match call() {
+            Err(error) if error.kind() == WouldBlock => return Err(TimedOut.into()),
+            Err(error) if error.kind() == Interrupted => {
+                if start.elapsed() >= timeout {
+                    return Err(TimedOut.into());
+                }
+            }
+            result => return result,
+        }
     }
 }
 
@@ -177,6 +191,18 @@ mod tests {
     }
 
     #[test]
+    fn interruptions_do_not_prolong_a_timeout() {
+        let start = Instant::now();
+        let timeout = Duration::from_millis(50);
+        let result = call_socket(timeout, || {
+            thread::sleep(Duration::from_millis(10));
+            io::Result::<()>::Err(Interrupted.into())
+        });
+        assert_eq!(result.unwrap_err().kind(), TimedOut);
+        assert!(start.elapsed() >= timeout);
+    }
+
+    #[test]
     fn a_timeout_has_one_kind_on_every_system() {
         for (kind, expected) in [
             (WouldBlock, TimedOut),
@@ -185,7 +211,7 @@ mod tests {
         ] {
             // The first call is interrupted, the second fails with `kind`.
             let mut interrupted = false;
-            let result = call_socket(|| {
+            let result = call_socket(Duration::from_secs(9), || {
                 interrupted = !interrupted;
                 let kind = if interrupted { Interrupted } else { kind };
                 io::Result::<()>::Err(kind.into())

@@ -218,6 +218,7 @@ impl<O: Fn(Event)> Server<O> {
         set_options(connection_socket, self.idle)?;
         let connection = Observed {
             socket: connection_socket,
+            timeout: self.idle,
             peer: client,
             observer: &self.observer,
         };
@@ -237,6 +238,8 @@ fn set_options(socket: &TcpStream, timeout: Duration) -> io::Result<()> {
 /// A connection that tells an observer what it receives and sends.
 struct Observed<'a, O> {
     socket: &'a TcpStream,
+    /// The timeout of the socket.
+    timeout: Duration,
     peer: SocketAddr,
     observer: &'a O,
 }
@@ -247,7 +250,7 @@ impl<O: Fn(Event)> Read for &Observed<'_, O> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         // `read` changes the reference that it is called on, so it gets a copy of the reference.
         let mut socket = self.socket;
-        let size = call_socket(|| socket.read(buffer))?;
+        let size = call_socket(self.timeout, || socket.read(buffer))?;
         if size == 0 {
             tell!(
                 self.observer,
@@ -264,7 +267,7 @@ impl<O: Fn(Event)> Read for &Observed<'_, O> {
 impl<O: Fn(Event)> Write for &Observed<'_, O> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut socket = self.socket;
-        let size = call_socket(|| socket.write(bytes))?;
+        let size = call_socket(self.timeout, || socket.write(bytes))?;
         tell!(self.observer, "sent {} to {}", Bytes(size), self.peer);
         Ok(size)
     }

@@ -178,6 +178,7 @@ pub(super) struct Connection {
     pub(super) socket: TcpStream,
     /// Kept here, because the socket cannot tell it after a reset.
     pub(super) server: SocketAddr,
+    timeout: Duration,
 }
 
 impl Connection {
@@ -203,7 +204,11 @@ impl Connection {
                 "connected from port {} to {server}",
                 own_address.port()
             );
-            Ok(Self { socket, server })
+            Ok(Self {
+                socket,
+                server,
+                timeout,
+            })
         })
     }
 
@@ -234,6 +239,7 @@ impl Connection {
         self.check_nothing_has_come()?;
         let mut connection = &Observed {
             socket: &self.socket,
+            timeout: self.timeout,
             peer: self.server,
             observer,
         };

@@ -66,6 +66,7 @@ pub(super) fn run(
     let sender = Sender {
         socket: socket.try_clone().map_err(PipeError::Network)?,
         server: connection.server,
+        longest_write,
         shared: Arc::clone(&shared),
         observer: observer.clone(),
     };
@@ -76,6 +77,7 @@ pub(super) fn run(
     let mut receiver = Receiver {
         connection: &Observed {
             socket,
+            timeout: longest_read,
             peer: connection.server,
             observer: &observer,
         },
@@ -102,6 +104,8 @@ pub(super) fn run(
 struct Sender<O> {
     socket: TcpStream,
     server: SocketAddr,
+    /// The timeout of a write.
+    longest_write: Duration,
     shared: Arc<SharedSenderState>,
     observer: O,
 }
@@ -157,7 +161,7 @@ impl<O: Fn(Event)> Sender<O> {
         let mut socket = &self.socket;
         let mut rest = chunk;
         while !rest.is_empty() {
-            match call_socket(|| socket.write(rest)) {
+            match call_socket(self.longest_write, || socket.write(rest)) {
                 Ok(size) => {
                     rest = &rest[size..];
                     self.shared

@@ -140,13 +140,15 @@ impl Client {
         loop {
             tries += 1;
             let next_try = deadline.min(Instant::now() + wait);
-            match call_socket(|| socket.send(sentence)) {
+            match call_socket(wait, || socket.send(sentence)) {
                 Ok(_) => tell!(
                     observer,
                     "sent {} from port {port} to {server}, try {tries}",
                     Bytes(sentence.len())
                 ),
                 Err(error) if says_nobody_is_there(&error) => return Err(error),
+                // The send buffer is full.
+                Err(error) if error.kind() == ErrorKind::TimedOut => {}
                 // It counts as one lost datagram.
                 Err(error) => last_error = Some(error),
             }
@@ -217,8 +219,9 @@ fn receive_answer(
         // It looks once more after the end, because the answer may have come while the process was
         // stopped (Ctrl-Z).
         let is_last_look = Instant::now() >= end;
-        socket.set_read_timeout(Some(time_left(end)))?;
-        match call_socket(|| socket.recv_from(buffer)) {
+        let timeout = time_left(end);
+        socket.set_read_timeout(Some(timeout))?;
+        match call_socket(timeout, || socket.recv_from(buffer)) {
             Ok((size, source)) => {
                 // A stranger's datagram can only have come in the moment between bind and connect.
                 let is_answer = source == server && (size > 0 || sentence.is_empty());

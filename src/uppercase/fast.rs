@@ -27,6 +27,10 @@
 //! The tests in `tests/transform.rs` compare all this with `char::to_uppercase`, for every
 //! character that there is.
 
+use scripts::{Lane, armenian, cyrillic, georgian, greek, latin, latin_1, signs};
+
+mod scripts;
+
 /// How many bytes of ASCII are converted together. Measured: with 64, ASCII is a fifth
 /// slower.
 const ASCII_BLOCK: usize = 256;
@@ -78,18 +82,27 @@ fn convert_ascii(input: &[u8], output: &mut Vec<u8>) -> usize {
     done
 }
 
-/// Converts characters with [`char::to_uppercase`]. Returns 0 if `input` does not begin with a
-/// whole character.
+/// Converts characters with [`char::to_uppercase`], and bytes that are not UTF-8. Returns how many
+/// bytes that was: 0 if `input` is the beginning of a character that is cut.
 ///
 /// It converts many characters, not only one. Where no script knows the letters, each call costs a
 /// block that has been converted in vain.
 fn convert_rare(input: &[u8], output: &mut Vec<u8>) -> usize {
     let some = &input[..input.len().min(LANES)];
-    let text = some.utf8_chunks().next().map_or("", |chunk| chunk.valid());
-    for upper in text.chars().flat_map(char::to_uppercase) {
-        output.extend_from_slice(upper.encode_utf8(&mut [0; 4]).as_bytes());
+    let mut done = 0;
+    for chunk in some.utf8_chunks() {
+        for upper in chunk.valid().chars().flat_map(char::to_uppercase) {
+            output.extend_from_slice(upper.encode_utf8(&mut [0; 4]).as_bytes());
+        }
+        done += chunk.valid().len();
+        // Bytes at the end that are not UTF-8 may be a character that is cut there.
+        let is_at_end = done + chunk.invalid().len() == some.len();
+        if !is_at_end {
+            output.extend_from_slice(chunk.invalid());
+            done += chunk.invalid().len();
+        }
     }
-    text.len()
+    done
 }
 
 /// Converts up to 128 bytes. Returns how many: fewer, perhaps 0, if there is a character that the
@@ -105,8 +118,10 @@ fn convert_block(script: ConvertBlock, input: &[u8], output: &mut Vec<u8>) -> us
     });
     let block = script(window);
     let size = input.len().min(whole_characters(window));
-    // Most often all is known. It takes less time to find that out than to find the first unknown.
-    if block.is_unknown == [0; LANES] {
+    // Most often all is known. To find that out takes vector instructions. To find the first unknown
+    // one does not.
+    let is_any_unknown = block.is_unknown.iter().fold(0, |any, is| any | is);
+    if is_any_unknown == 0 {
         output.extend_from_slice(&block.upper[..size]);
         return size;
     }
@@ -166,6 +181,7 @@ fn script_of(input: &[u8]) -> ConvertBlock {
         [0xC4..=0xC8, ..] | [0xE1, 0xBA | 0xBB, ..] => |window| apply(latin, window),
         [0xCE | 0xCF, ..] => |window| apply(greek, window),
         [0xD0..=0xD3, ..] => |window| apply(cyrillic, window),
+        [0xD4..=0xD6, ..] => |window| apply(armenian, window),
         [0xE1, 0x83, ..] => |window| apply(georgian, window),
         _ => caseless,
     }
@@ -225,128 +241,4 @@ fn may_have_upper_case(first: u8, second: u8) -> bool {
         | ((first == 0xEA) & (second < 0xB0))
         | ((first == 0xEF) & !(0xB8..=0xBC).contains(&second))
         | ((first == 0xF0) & (second != 0x9F))
-}
-
-/// Punctuation that stands between the letters of any script.
-fn signs(lane: &mut Lane) {
-    lane.keep('\u{80}', '´'); // C2 80..B4, as in C2 AB «. Behind them is µ, a small letter.
-    lane.keep('¶', '¿'); // C2 B6..BF, as in C2 BB »
-    lane.keep('\u{2000}', '\u{213F}'); // E2 80 80..E2 84 BF, as in E2 80 99 ’
-}
-
-/// Latin-1: German, Spanish, Portuguese, the Nordic languages, ... Without ÷ and ÿ, C3 B7 and BF,
-/// which are rare.
-fn latin_1(lane: &mut Lane) {
-    lane.keep('À', 'Þ'); // C3 80..9E
-    let is_sharp_s = lane.is_between('ß', 'ß');
-    // C3 9F becomes 53 53: two characters, and as many bytes.
-    lane.change(is_sharp_s, utf8('ß', 0), *b"SS\0");
-    lane.shift('à', 'ö', 'À'); // C3 A0..B6: 20 hex less
-    lane.shift('ø', 'þ', 'Ø'); // C3 B8..BE: 20 hex less
-}
-
-/// The letters of Polish, Czech, Turkish, Romanian, Vietnamese, ... as well.
-fn latin(lane: &mut Lane) {
-    latin_1(lane);
-    lane.alternate('Ā', 'ā', 'İ'); // C4 80..B0, as in C4 84 Ą, C4 85 ą. Behind them is ı.
-    lane.alternate('Ĳ', 'ĳ', 'ķ'); // C4 B2..B7
-    lane.alternate('Ĺ', 'ĺ', 'ľ'); // C4 B9..BE
-    lane.alternate('Ł', 'ł', 'ň'); // C5 81..88, as in C5 81 Ł, C5 82 ł
-    lane.alternate('Ŋ', 'ŋ', 'Ÿ'); // C5 8A..B8
-    lane.alternate('Ź', 'ź', 'ž'); // C5 B9..BE
-    lane.alternate('Ơ', 'ơ', 'ơ'); // C6 A0, C6 A1
-    lane.alternate('Ư', 'ư', 'ư'); // C6 AF, C6 B0
-    lane.alternate('Ȁ', 'ȁ', 'ȟ'); // C8 80..9F, as in C8 98 Ș, C8 99 ș
-    lane.alternate('Ạ', 'ạ', 'ế'); // E1 BA A0..BF
-    lane.alternate('Ề', 'ề', 'ỿ'); // E1 BB 80..BF
-}
-
-fn greek(lane: &mut Lane) {
-    lane.keep('Ά', 'Ώ'); // CE 86..8F
-    lane.keep('Α', 'Ϋ'); // CE 91..AB
-    lane.shift('ά', 'ά', 'Ά'); // CE AC: CE 86
-    lane.shift('έ', 'ί', 'Έ'); // CE AD..AF: CE 88..8A
-    lane.shift('α', 'ο', 'Α'); // CE B1..BF: 20 hex less
-    lane.shift('π', 'ρ', 'Π'); // CF 80..81: CE A0..A1
-    lane.shift('ς', 'ς', 'Σ'); // CF 82, at the end of a word: CE A3
-    lane.shift('σ', 'ϋ', 'Σ'); // CF 83..8B: CE A3..AB
-    lane.shift('ό', 'ό', 'Ό'); // CF 8C: CE 8C
-    lane.shift('ύ', 'ώ', 'Ύ'); // CF 8D..8E: CE 8E..8F
-}
-
-fn cyrillic(lane: &mut Lane) {
-    lane.keep('Ѐ', 'Я'); // D0 80..AF
-    lane.shift('а', 'п', 'А'); // D0 B0..BF: 20 hex less
-    lane.shift('р', 'я', 'Р'); // D1 80..8F: D0 A0..AF
-    lane.shift('ѐ', 'џ', 'Ѐ'); // D1 90..9F: D0 80..8F
-    lane.alternate('Ҋ', 'ҋ', 'ҿ'); // D2 8A..BF, as in D2 90 Ґ, D2 91 ґ
-    lane.alternate('Ӑ', 'ӑ', 'ӿ'); // D3 90..BF, as in D3 98 Ә, D3 99 ә
-}
-
-fn georgian(lane: &mut Lane) {
-    lane.shift('ა', 'ჺ', 'Ა'); // E1 83 90..BA: E1 B2 and the same
-}
-
-/// One byte of a block and the two after it, as if a character began there. (A lane is what is done
-/// with one element of a vector.) If none begins there, the byte is ASCII or lies within a
-/// character, and no rule matches.
-struct Lane {
-    bytes: [u8; 3],
-    /// What to add to each of the bytes. Sums are taken modulo 256, so 0xFF is 1 less.
-    add: [u8; 3],
-    /// Whether the upper case of what begins here is known, whatever follows.
-    is_known: bool,
-}
-
-/// The rules. The range of a rule is either within one last byte, or it has all of them (80 to BF).
-/// No two rules change the same character.
-impl Lane {
-    /// The characters from `from` to `to` stay as they are, unless another rule changes them.
-    fn keep(&mut self, from: char, to: char) {
-        self.is_known |= self.is_between(from, to);
-    }
-
-    /// The characters from `from` to `to` become as many characters from `upper` on.
-    fn shift(&mut self, from: char, to: char, upper: char) {
-        let applies = self.is_between(from, to);
-        self.change(applies, utf8(from, 0), utf8(upper, 0));
-    }
-
-    /// From `upper` to `to`, each upper case is followed by its lower case. So the last bytes of
-    /// all lower cases are odd, or all are even.
-    fn alternate(&mut self, upper: char, lower: char, to: char) {
-        let last = lower.len_utf8() - 1;
-        let is_lower = self.bytes[last] % 2 == utf8(lower, 0)[last] % 2;
-        let is_between = self.is_between(upper, to);
-        self.is_known |= is_between;
-        self.change(is_between & is_lower, utf8(lower, 0), utf8(upper, 0));
-    }
-
-    /// Whether this is one of the characters from `from` to `to`.
-    fn is_between(&self, from: char, to: char) -> bool {
-        let [first, second, third] = self.bytes;
-        // If the character has two bytes, the third may be any.
-        let from = utf8(from, 0x00);
-        let to = utf8(to, 0xFF);
-        (from[0]..=to[0]).contains(&first)
-            & (from[1]..=to[1]).contains(&second)
-            & (from[2]..=to[2]).contains(&third)
-    }
-
-    /// If a rule applies, notes the difference of each byte. A mask of ones or zeros takes the
-    /// place of an `if`. (As a loop over the three bytes it would not become vector instructions.)
-    fn change(&mut self, applies: bool, from: [u8; 3], to: [u8; 3]) {
-        let mask = if applies { 0xFF } else { 0 };
-        self.add[0] = self.add[0].wrapping_add(mask & to[0].wrapping_sub(from[0]));
-        self.add[1] = self.add[1].wrapping_add(mask & to[1].wrapping_sub(from[1]));
-        self.add[2] = self.add[2].wrapping_add(mask & to[2].wrapping_sub(from[2]));
-        self.is_known |= applies;
-    }
-}
-
-/// The bytes of a character that has two or three. If it has two, the third is `fill`.
-fn utf8(character: char, fill: u8) -> [u8; 3] {
-    let mut bytes = [fill; 4];
-    character.encode_utf8(&mut bytes);
-    [bytes[0], bytes[1], bytes[2]]
 }
