@@ -57,7 +57,7 @@
 //! Each has tests that fail when it is broken: the comment at the top of each file in `tests` says
 //! which.
 //!
-//! - **UDP answers.** Every datagram gets one answer, whole, if [`udp::serve`] may answer its
+//! - **UDP answers.** Every datagram is answered once, and whole, if [`udp::serve`] may answer its
 //!   source and the answer fits in a datagram. An answer has at most 3 times the bytes of its
 //!   sentence, and for ASCII exactly as many. So the answers to sentences of up to 21,835 bytes
 //!   always fit (on macOS: see the limits of [`udp`](udp#limits)).
@@ -92,7 +92,9 @@
 use std::{fmt, io};
 
 /// Tells an observer of a step. The text is written as for `println!`: `tell!(observer, "sent
-/// {n}")` becomes `observer(Event::Step(format_args!("sent {n}")))`.
+/// {n}")` becomes `observer(Event::Step(format_args!("sent {n}")))`. In the definition,
+/// `$($text:tt)+` takes everything behind the first comma as it stands, and `$crate` is this
+/// library.
 macro_rules! tell {
     ($observer:expr, $($text:tt)+) => {
         $observer($crate::Event::Step(format_args!($($text)+)))

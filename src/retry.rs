@@ -19,7 +19,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(5);
 /// after the trouble.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// The shortest timeout that is given to a socket. A socket refuses a timeout of zero.
+/// The shortest timeout that [`time_left`] gives to a socket. A socket refuses a timeout of zero.
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(1);
 
 /// The longest timeout of a client. A longer one could make a sum of times overflow.
@@ -42,8 +42,8 @@ pub(crate) fn retry_interrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> i
 /// Like [`retry_interrupted`], for a socket with a timeout. When the timeout is over, the error is
 /// `TimedOut` on every system; Unix itself says `WouldBlock`.
 ///
-/// Each call that is made again waits for the whole timeout. So it is counted here, too: a process that
-/// is stopped and continued again and again must not wait forever.
+/// Each call that is made again waits for the whole timeout. So it is counted here, too: a process
+/// that is stopped and continued again and again must not wait forever.
 pub(crate) fn call_socket<T>(
     timeout: Duration,
     mut call: impl FnMut() -> io::Result<T>,
@@ -95,10 +95,10 @@ pub(crate) fn retry_with_backoff<T>(
 /// Each address gets an equal share of the time that is left before `deadline`: `attempt` is given
 /// the address and its own deadline.
 ///
-/// If all fail, the error with the highest rank is returned. The lowest rank has an error which
-/// says that nobody is there. Higher is an error of this machine, such as "too many open files". A
-/// timeout is the highest, since somebody may be there and be slow. Of several errors of one rank
-/// it is the first, because the system puts the addresses in front that it can reach.
+/// If all fail, the most telling error is returned: a timeout (somebody may be there and be slow)
+/// before an error of this machine ("too many open files"), and that before "nobody is there". Of
+/// two that tell the same, it is the earlier one, because the system lists first the addresses that
+/// it can reach.
 pub(crate) fn try_each_address<T>(
     addresses: &[SocketAddr],
     deadline: Instant,
@@ -114,18 +114,18 @@ pub(crate) fn try_each_address<T>(
             Ok(value) => return Ok(value),
             Err(error) => error,
         };
-        let says_more = match &failure {
+        let tells_more = match &failure {
             None => true,
             Some(earlier) => rank(&error) > rank(earlier),
         };
-        if says_more {
+        if tells_more {
             failure = Some(error);
         }
     }
     Err(failure.unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "there is no address")))
 }
 
-/// How much an error says: see [`try_each_address`].
+/// How telling an error is: see [`try_each_address`].
 fn rank(error: &io::Error) -> u8 {
     if error.kind() == TimedOut {
         3

@@ -79,7 +79,7 @@
 //! - One byte per idle timeout keeps a connection, and one peer may hold all N.
 //! - A server that reads very slowly, and answers nothing meanwhile, looks to its client like one
 //!   that reads nothing: its system tells of free room only in large pieces (on loopback about 64
-//!   KB). The client's timeout must be longer than the server takes to read one.
+//!   KB). The client's timeout must be longer than the server takes to read such a piece.
 //! - A client that never reads ties up the system's buffers, several megabytes for each connection.
 //! - An answer that is cut within a last line without a newline cannot be told from a whole one.
 //! - If the client's system gives a connection up (Linux does after about 15 minutes without an
@@ -148,10 +148,10 @@ pub fn serve(
         idle,
         observer,
     });
-    // Either all threads serve, or none. This channel is the gate behind which they wait until all
-    // have been started. It has no room for a message, so a thread's `send` waits until `recv`
-    // below takes the message. If a thread cannot be started, `?` drops the channel, and every
-    // `send` returns an error.
+    // Either all threads serve, or none. A `sync_channel(0)` has no room for a message, so each
+    // thread waits in its `send` until the `recv` below takes the message. That happens when all
+    // threads have been started. If one cannot be started, `?` leaves this function, which drops
+    // `all_ready`. Then every `send` returns an error, and its thread ends.
     let (ready, all_ready) = mpsc::sync_channel(0);
     for _ in 0..connections.get() {
         let server = Arc::clone(&server);
@@ -162,14 +162,18 @@ pub fn serve(
             // All memory is allocated before the gate, so that a server that has started does not
             // fail for want of it.
             let mut copier = Copier::new();
-            if ready.send(()).is_ok() {
+            let is_open = ready.send(()).is_ok();
+            drop(ready);
+            if is_open {
                 loop {
                     server.serve_one(&mut copier);
                 }
             }
         })?;
     }
+    drop(ready);
     for _ in 0..connections.get() {
+        // Fails if a thread has ended before its `send`.
         all_ready.recv().map_err(io::Error::other)?;
     }
     Ok(())
@@ -222,7 +226,8 @@ impl<O: Fn(Event)> Server<O> {
             peer: client,
             observer: &self.observer,
         };
-        // Both the reader and the writer: see `impl Read for &Observed` below.
+        // One reference to read and one to write: `&Observed` implements `Read` and `Write`
+        // (below), as `&TcpStream` does.
         copier.copy(&connection, &connection)
     }
 }
@@ -248,7 +253,8 @@ struct Observed<'a, O> {
 // writer of one stream at a time. The same is done here for `&Observed`.
 impl<O: Fn(Event)> Read for &Observed<'_, O> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        // `read` changes the reference that it is called on, so it gets a copy of the reference.
+        // `Read` is implemented for `&TcpStream`, so `read` wants a variable with a reference that
+        // is `mut`. The stream itself is not copied.
         let mut socket = self.socket;
         let size = call_socket(self.timeout, || socket.read(buffer))?;
         if size == 0 {

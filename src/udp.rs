@@ -135,18 +135,19 @@ pub fn serve(socket: UdpSocket, observer: impl Fn(Event) + Send + 'static) -> io
         datagram: vec![0; BUFFER_SIZE],
         answer: Vec::with_capacity(MAX_GROWTH_FACTOR * BUFFER_SIZE),
     };
-    // If there is too little memory for the thread itself, it ends the process as soon as it
-    // starts. So its start is waited for, before anybody is told that the server is ready.
-    let (sender, receiver) = mpsc::channel();
+    // A new thread needs some memory before it runs our code. If there is none, Rust ends the whole
+    // process. So the thread's message is waited for, before anybody is told that the server is
+    // ready.
+    let (started, has_started) = mpsc::channel();
     // `thread::spawn` would panic if the thread cannot be started.
     thread::Builder::new().spawn(move || {
-        // Sending fails only if `receiver` is gone, and then nobody waits.
-        let _ = sender.send("started");
+        // This fails only if nobody waits for the message.
+        let _ = started.send(());
         loop {
             server.answer_one();
         }
     })?;
-    receiver.recv().map_err(io::Error::other)?;
+    has_started.recv().map_err(io::Error::other)?;
     Ok(())
 }
 

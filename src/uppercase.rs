@@ -126,13 +126,16 @@ fn append_finished(bytes: &[u8], output: &mut Vec<u8>) -> usize {
             return done;
         };
         if let Some(character) = chunk.valid().chars().next() {
+            // A whole character.
             for upper in character.to_uppercase() {
                 output.extend_from_slice(upper.encode_utf8(&mut [0; 4]).as_bytes());
             }
             done += character.len_utf8();
         } else if is_unfinished(window) {
+            // The bytes end within a character. What follows may finish it.
             return done;
         } else {
+            // Wrong bytes stay as they are.
             output.extend_from_slice(chunk.invalid());
             done += chunk.invalid().len();
         }

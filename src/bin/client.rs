@@ -30,7 +30,8 @@ Examples:
 Exit status: 0 if every line was answered, 1 on failure, 2 for bad usage.";
 
 // The comments of the fields are the text that `--help` prints. The attributes are clap's: see the
-// documentation of its derive macros.
+// documentation of its derive macros. `allow_negative_numbers` makes `--port -1` a wrong port, and
+// not an unknown flag `-1`.
 /// Upper-case echo client: sends each line of stdin and prints the answers
 #[derive(Parser)]
 #[command(version, allow_negative_numbers = true, after_help = HELP, group(ArgGroup::new("protocol").required(true)))]

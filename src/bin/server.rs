@@ -29,7 +29,8 @@ Without --udp and --tcp it serves both. It ends only when it is killed.
 Exit status: 1 if it cannot start, 2 for bad usage.";
 
 // The comments of the fields are the text that `--help` prints. The attributes are clap's: see the
-// documentation of its derive macros.
+// documentation of its derive macros. `allow_negative_numbers` makes `--port -1` a wrong port, and
+// not an unknown flag `-1`.
 /// Upper-case echo server: answers what it receives in upper case
 #[derive(Parser)]
 #[command(version, allow_negative_numbers = true, after_help = HELP)]

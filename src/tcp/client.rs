@@ -27,8 +27,8 @@ pub struct Client {
 impl Client {
     /// Connects to the first of `addresses` to which that is possible.
     ///
-    /// Each address gets an equal share of the time that is left of `timeout`. Later, `timeout` is
-    /// also the longest wait for an answer.
+    /// Each address gets an equal share of the time that is left of `timeout`. Later,
+    /// `timeout` is also the longest wait for the next part of an answer.
     ///
     /// # Errors
     ///
@@ -54,7 +54,8 @@ impl Client {
     ///
     /// If the connection ended before the first byte of the answer, it connects again and sends the
     /// line once more. That happens when the server was restarted, when it has closed an idle
-    /// connection, or when it answers once and closes, as the textbook's does.
+    /// connection, or when it answers once and closes, as the textbook's does. After an error, too,
+    /// the next line gets a new connection.
     ///
     /// `ask` writes first and reads then. With a line of megabytes the buffers of both sides would
     /// fill, and each side would wait for the other. Use [`pipe`](Self::pipe) for such lines.
@@ -68,8 +69,8 @@ impl Client {
     ///   timeout.
     /// - [`InvalidData`](ErrorKind::InvalidData) if the server sent more than an answer: something
     ///   behind its newline, or more than three times the line.
-    /// - [`UnexpectedEof`](ErrorKind::UnexpectedEof) if a connection ended within the answer, or
-    ///   the second one before it.
+    /// - [`UnexpectedEof`](ErrorKind::UnexpectedEof) if a connection ended in the middle of the
+    ///   answer, or if the new connection, too, ended before the answer began.
     /// - Another error of the system.
     pub fn ask(&mut self, sentence: &[u8], observer: impl Fn(Event)) -> Result<Vec<u8>, AskError> {
         // One write sends both, the sentence and its newline.
@@ -113,8 +114,9 @@ impl Client {
     /// flushed after each write. At the end of `input` the connection is half-closed, which tells
     /// the server that no more will come.
     ///
-    /// `pipe` returns when everything is answered. It does not wait until the server closes the
-    /// connection, if it can know without. Upper case has exactly the newlines of its text. So:
+    /// `pipe` returns when everything is answered. It need not wait until the server closes the
+    /// connection, if the newlines show that everything is answered. Upper case has exactly the
+    /// newlines of its text. So:
     ///
     /// - If `input` ends with a newline, everything is answered when as many newlines have come
     ///   back as were sent.
@@ -192,9 +194,10 @@ impl Connection {
         try_each_address(addresses, deadline, |server, its_deadline| {
             let socket = TcpStream::connect_timeout(&server, time_left(its_deadline))?;
             let own_address = socket.local_addr()?;
-            // Where nothing is listening, the system may choose that very port for the client, and
-            // TCP then connects the socket to itself. The comparison is with the peer's address,
-            // since `server` may be 0.0.0.0.
+            // Where nothing is listening, the system may choose that very port for the client. Its
+            // SYN then arrives at itself, and TCP allows both ends to open at once: the socket is
+            // connected to itself. The comparison is with the peer's address, since `server` may be
+            // 0.0.0.0.
             if socket.peer_addr().is_ok_and(|peer| peer == own_address) {
                 return Err(ErrorKind::ConnectionRefused.into());
             }

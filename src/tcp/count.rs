@@ -39,8 +39,8 @@ impl Count {
     /// Whether this is more than an answer to `sent` can be.
     pub(super) fn is_more_than_answer_to(&self, sent: &Self) -> bool {
         let most_bytes = sent.bytes * MAX_GROWTH_FACTOR as u64;
-        // All lines are answered, and bytes have come of a line that was never begun: "A\nB" to
-        // "a\n".
+        // Nothing was sent after the last newline, all newlines have come back, and still more
+        // bytes have come: "A\nB" to "a\n".
         let has_unasked_line =
             self.newlines == sent.newlines && self.has_open_line && !sent.has_open_line;
         self.newlines > sent.newlines || self.bytes > most_bytes || has_unasked_line

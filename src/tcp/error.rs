@@ -7,7 +7,7 @@ use std::io;
 /// What failed in [`Client::ask`](super::Client::ask).
 #[derive(Debug)]
 pub enum AskError {
-    /// The connection had ended, and connecting again failed.
+    /// There was no connection any more, and connecting again failed.
     Connect(io::Error),
     /// The server gave no proper answer.
     Answer(io::Error),

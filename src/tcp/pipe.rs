@@ -51,8 +51,9 @@ pub(super) fn run(
     observer: impl Fn(Event) + Clone + Send + 'static,
 ) -> Result<(), PipeError> {
     let socket = &connection.socket;
-    // A write that waits returns after an eighth of the timeout, and then the sender notes what the
-    // network has taken.
+    // A write of a large chunk waits until the network has taken all of it. Only a timeout makes it
+    // return earlier, and say how much was taken. So it gets a short one, and progress is noted at
+    // most so much too late.
     let longest_write = timeout / 8;
     let longest_read = longest_write.min(LONGEST_READ);
     socket
@@ -81,8 +82,7 @@ pub(super) fn run(
             peer: connection.server,
             observer: &observer,
         },
-        // The sender may notice that the network has taken something as late as `longest_write`
-        // after it happened, so that much is added.
+        // Progress may be noted too late by a write that waits.
         patience: timeout + longest_write,
         shared: &shared,
         received: Count::default(),
@@ -125,7 +125,7 @@ impl<O: Fn(Event)> Sender<O> {
         }
         self.shared.update(|state| {
             state.end = Some(end);
-            state.waiting_since = Some(Instant::now());
+            state.last_progress = Some(Instant::now());
         });
     }
 
@@ -142,12 +142,12 @@ impl<O: Fn(Event)> Sender<O> {
             sent.add(chunk);
             self.shared.update(|state| {
                 state.sent = sent;
-                state.waiting_since = Some(Instant::now());
+                state.last_progress = Some(Instant::now());
             });
             if let Err(error) = self.send(chunk) {
                 return SenderEnd::NetworkFailed(error);
             }
-            self.shared.update(|state| state.waiting_since = None);
+            self.shared.update(|state| state.last_progress = None);
         }
     }
 
@@ -165,7 +165,7 @@ impl<O: Fn(Event)> Sender<O> {
                 Ok(size) => {
                     rest = &rest[size..];
                     self.shared
-                        .update(|state| state.waiting_since = Some(Instant::now()));
+                        .update(|state| state.last_progress = Some(Instant::now()));
                 }
                 // The receiver decides whether the server has taken nothing for too long.
                 Err(error) if error.kind() == ErrorKind::TimedOut => {}
@@ -231,22 +231,22 @@ impl<O: Fn(Event)> Receiver<'_, O> {
         has_sent_all && !state.sent.has_open_line && self.received.is_answer_to(&state.sent)
     }
 
-    /// Returns an error if sending has failed, or if the network has been waited for, and nothing
-    /// has moved, for too long.
+    /// Returns an error if nothing has moved for too long while the network was awaited, or if
+    /// sending has failed.
     fn check_progress(&self) -> Result<(), PipeError> {
         let mut state = self.shared.lock();
         if let Some(SenderEnd::NetworkFailed(error)) = &state.end {
-            // If the server has ended the connection, the next read finds that, perhaps behind more
-            // answers. Any other failure is final.
+            // If the server has ended the connection, the next reads find that, after the answers
+            // that are still on their way. Any other failure is final.
             if !says_connection_ended(error) {
                 return Err(reason_for_silence(&mut state));
             }
         }
-        let Some(waiting_since) = state.waiting_since else {
+        let Some(last_progress) = state.last_progress else {
             return Ok(());
         };
-        let last_progress = waiting_since.max(self.last_received);
-        if last_progress.elapsed() < self.patience {
+        let last_moved = last_progress.max(self.last_received);
+        if last_moved.elapsed() < self.patience {
             return Ok(());
         }
         Err(reason_for_silence(&mut state))
@@ -259,15 +259,17 @@ impl<O: Fn(Event)> Receiver<'_, O> {
     /// - The input goes on: an error.
     fn finish_after_server(&self, server_end: ServerEnd) -> Result<(), PipeError> {
         let ended_too_early = PipeError::Network(ErrorKind::UnexpectedEof.into());
-        let sent = self.shared.lock().sent;
+        let sent_by_now = self.shared.lock().sent;
         // A reset may have taken away a part of the last line's answer.
-        let is_whole = server_end == ServerEnd::Closed || !sent.has_open_line;
-        if !is_whole || !self.received.is_answer_to(&sent) {
+        let is_whole = server_end == ServerEnd::Closed || !sent_by_now.has_open_line;
+        if !is_whole || !self.received.is_answer_to(&sent_by_now) {
             return Err(ended_too_early);
         }
-        let is_undecided = |state: &mut SenderState| state.end.is_none() && state.sent == sent;
-        let mut state = self.shared.wait_while(is_undecided, GRACE);
-        if state.sent != sent {
+        // Waits until the input ends or brings more. More will not be answered.
+        let waits_for_input =
+            |state: &mut SenderState| state.end.is_none() && state.sent == sent_by_now;
+        let mut state = self.shared.wait_while(waits_for_input, GRACE);
+        if state.sent != sent_by_now {
             return Err(ended_too_early);
         }
         match state.end.take() {

@@ -12,12 +12,9 @@ pub(super) struct SenderState {
     /// All that has been sent, and the chunk that is being sent. A chunk is counted before it is
     /// written, so that no answer can come to something that has not been counted.
     pub(super) sent: Count,
-    /// Since when the network has been waited for without any progress in sending. `None` while the
-    /// sender waits for input.
-    ///
-    /// It is set when a chunk begins, each time that the network takes a part of the chunk, and
-    /// when sending ends: then the last answers are waited for.
-    pub(super) waiting_since: Option<Instant>,
+    /// When sending last made progress: a chunk began, the network took a part of it, or sending
+    /// ended (since then the last answers are awaited). `None` while the sender waits for input.
+    pub(super) last_progress: Option<Instant>,
     /// How sending has ended. `None` while it goes on.
     pub(super) end: Option<SenderEnd>,
 }
@@ -39,14 +36,17 @@ pub(super) struct SharedSenderState {
 impl SharedSenderState {
     /// Locks the state, to look at it.
     pub(super) fn lock(&self) -> MutexGuard<'_, SenderState> {
-        // `lock` returns an error if a thread has panicked while it held the lock. No code here can
-        // panic then, and the state would be right all the same. So the guard is taken in any case.
+        // If a thread panics while it holds the lock, the lock counts as poisoned, and `lock`
+        // returns an error with the guard inside. `into_inner` takes the guard out. Nothing panics
+        // here while it holds the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes the state, and wakes the receiver if it sleeps in [`wait_while`](Self::wait_while).
     pub(super) fn update(&self, change: impl FnOnce(&mut SenderState)) {
-        change(&mut self.lock());
+        let mut state = self.lock();
+        change(&mut state);
+        drop(state);
         self.changed.notify_one();
     }
 
@@ -61,8 +61,8 @@ impl SharedSenderState {
         let result = self
             .changed
             .wait_timeout_while(state, longest_wait, condition);
-        // As in `lock`. The second part says whether the time is over.
-        let (state, _) = result.unwrap_or_else(PoisonError::into_inner);
+        // Poisoned: as in `lock`.
+        let (state, _is_time_over) = result.unwrap_or_else(PoisonError::into_inner);
         state
     }
 }

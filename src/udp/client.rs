@@ -26,15 +26,16 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(200);
 const RECEIVE_PAUSE: Duration = Duration::from_millis(5);
 
 /// How many used sockets a client keeps open. An answer is hardly ever later than 64 sentences, and
-/// a process may usually have at least 256 descriptors.
+/// a process may usually have at least 256 file descriptors.
 const KEPT_SOCKETS: usize = 64;
 
 /// A client that asks one sentence at a time, and sends it again when no answer comes.
 ///
-/// Each sentence has a connected socket of its own. Its port differs from the ports of the last 64
-/// sockets, and from the server's port, since [`serve`](super::serve) does not answer its own port
-/// number. So a stranger's datagram is never an answer, a closed port is reported at once, and an
-/// answer that comes late or twice never reaches a later sentence.
+/// Each sentence has a connected socket of its own for each address that is asked. Its port differs
+/// from the ports of the last 64 sockets, and from the server's port, since [`serve`](super::serve)
+/// does not answer its own port number. So a stranger's datagram is no answer, a closed port is
+/// reported at once, and an answer that comes late or twice does not reach a later sentence. (What
+/// this cannot do: see the [limits](super#limits).)
 #[derive(Debug)]
 pub struct Client {
     addresses: Vec<SocketAddr>,
@@ -70,8 +71,8 @@ impl Client {
     /// - If no answer comes, it sends again. The first wait is 1 s. After an answer has been timed,
     ///   it is three times that round trip, but at least 200 ms. Each further wait is twice as long
     ///   as the one before, up to 1 s.
-    /// - The address that answered the last sentence is asked alone. If nobody is there any more,
-    ///   or if there was no answer yet, all addresses are asked in turn. Each gets an equal share
+    /// - The address that answered the last sentence is asked alone. If it does not answer, or if
+    ///   the last sentence had no answer, all addresses are asked in turn. Each gets an equal share
     ///   of the time that is left.
     /// - An empty answer to a sentence that is not empty is ignored. Some load balancers send it
     ///   for a server that is down.
@@ -83,8 +84,9 @@ impl Client {
     /// - [`ConnectionRefused`](ErrorKind::ConnectionRefused) if nothing is listening there. Windows
     ///   says [`ConnectionReset`](ErrorKind::ConnectionReset).
     /// - [`TimedOut`](ErrorKind::TimedOut) if no answer came in time.
-    /// - Another error of the system. If a send or a receive fails, that is treated as one lost
-    ///   datagram, and the error is returned only if no answer comes in time.
+    /// - Another error of the system. If it says that the address cannot be reached, it is returned
+    ///   at once. Otherwise a failed send or receive counts as one lost datagram, and its error is
+    ///   returned only if no answer comes in time.
     pub fn ask(&mut self, sentence: &[u8], observer: impl Fn(Event)) -> io::Result<Vec<u8>> {
         let deadline = Instant::now() + self.timeout;
         // Taken: if this fails, the next sentence goes to all addresses. `ask_address` puts it
@@ -178,7 +180,8 @@ impl Client {
                 return Err(last_error.unwrap_or_else(|| ErrorKind::TimedOut.into()));
             }
             wait = LONGEST_WAIT.min(2 * wait);
-            // With a slow link, the next send may have to wait for room in the send buffer.
+            // The first send found an empty send buffer. A later one may have to wait until a slow
+            // link has taken the earlier ones, so from now on a send has a timeout.
             socket.set_write_timeout(Some(wait.min(time_left(deadline))))?;
         }
     }
@@ -198,15 +201,15 @@ fn open_socket(server: SocketAddr) -> io::Result<UdpSocket> {
     let mut socket = UdpSocket::bind((any_address, 0))?;
     if socket.local_addr()?.port() == server.port() {
         // The second socket is bound while the first still has the port, so it gets another one.
-        let second = UdpSocket::bind((any_address, 0))?;
-        socket = second;
+        socket = UdpSocket::bind((any_address, 0))?;
     }
     socket.connect(server)?;
     Ok(socket)
 }
 
-/// Waits until `end` for the answer to `sentence`. Returns its size in `buffer`, or `None` if it
-/// has not come. An error which does not say that nobody is there goes to `last_error`.
+/// Waits until `end` for the answer to `sentence`. Returns its size in `buffer`, `None` if it has
+/// not come, or an error if nobody is there. Any other error is put into `last_error`, and the
+/// waiting goes on.
 fn receive_answer(
     socket: &UdpSocket,
     server: SocketAddr,
@@ -260,9 +263,6 @@ fn receive_answer(
 /// assert!(!is_cut("kıl".as_bytes(), b"KIL"));
 /// ```
 pub fn is_cut(sentence: &[u8], answer: &[u8]) -> bool {
-    if answer.len() >= sentence.len() {
-        return false;
-    }
     let mut shortest = 0;
     for chunk in sentence.utf8_chunks() {
         for character in chunk.valid().chars() {

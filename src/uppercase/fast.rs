@@ -4,7 +4,7 @@
 //! `uppercase.rs` looks at one character after the other: how many bytes has it, and has it another
 //! upper case? On real text a processor cannot foresee the answers, and each wrong guess costs it
 //! as much time as a dozen bytes. So the code here asks the same questions about every byte, and
-//! has no branches that depend on the text:
+//! its inner loops have no branches:
 //!
 //! 1. Take a block of 128 bytes. About each byte, suppose that a character begins there.
 //! 2. Compare it and the two bytes after it with the letters of one script (Greek, Cyrillic, ...).
@@ -54,7 +54,8 @@ pub(crate) fn leading(input: &[u8], output: &mut Vec<u8>) -> usize {
     while done < input.len() {
         let rest = &input[done..];
         let mut converted = convert_block(script, rest, output);
-        // The last two bytes may belong to a character that the block does not hold whole.
+        // A complete block converts 126 to 128 bytes (see `whole_characters`). With fewer, it has
+        // met an unknown character.
         let has_stopped_early = converted < LANES - 2;
         if converted == 0 {
             // Not even the first character is known, though the script was chosen for it.
@@ -108,18 +109,18 @@ fn convert_rare(input: &[u8], output: &mut Vec<u8>) -> usize {
 /// Converts up to 128 bytes. Returns how many: fewer, perhaps 0, if there is a character that the
 /// script does not know, or one at the end that the block does not hold whole.
 fn convert_block(script: ConvertBlock, input: &[u8], output: &mut Vec<u8>) -> usize {
-    // At the end of the input the window is filled up with zeros. No script knows a character with
-    // a zero in it, so a character that is cut there is not taken.
+    // At the end of the input the window is filled up with zeros. A letter that is cut there is
+    // not taken: no rule matches a character with a zero in it.
     let mut padded = [0; LANES + 2];
-    let window = input.first_chunk().unwrap_or_else(|| {
+    let window: &Window = input.first_chunk().unwrap_or_else(|| {
         let size = input.len().min(LANES);
         padded[..size].copy_from_slice(&input[..size]);
         &padded
     });
     let block = script(window);
     let size = input.len().min(whole_characters(window));
-    // Most often all is known. To find that out takes vector instructions. To find the first unknown
-    // one does not.
+    // Most often all is known. To find that out takes vector instructions. To find the first
+    // unknown one does not.
     let is_any_unknown = block.is_unknown.iter().fold(0, |any, is| any | is);
     if is_any_unknown == 0 {
         output.extend_from_slice(&block.upper[..size]);
@@ -135,10 +136,9 @@ fn convert_block(script: ConvertBlock, input: &[u8], output: &mut Vec<u8>) -> us
 fn append_known(block: &Converted, window: &[u8], output: &mut Vec<u8>) -> usize {
     let mut done = 0;
     loop {
-        let mut rest = block.is_unknown[done..window.len()].iter();
-        let end = rest
-            .position(|&is| is == 1)
-            .map_or(window.len(), |at| done + at);
+        let rest = &block.is_unknown[done..window.len()];
+        let next_unknown = rest.iter().position(|&flag| flag == 1);
+        let end = done + next_unknown.unwrap_or(rest.len());
         output.extend_from_slice(&block.upper[done..end]);
         if !window[end..].starts_with("ı".as_bytes()) {
             return end;
@@ -154,9 +154,10 @@ fn append_known(block: &Converted, window: &[u8], output: &mut Vec<u8>) -> usize
 ///
 /// It has no branch, because the processor would guess wrong every other time.
 fn whole_characters(window: &Window) -> usize {
-    let is_last_a_lead = usize::from(window[LANES - 1] >= 0xC2);
-    let is_one_before_of_three = usize::from(window[LANES - 2] >= 0xE0);
-    LANES - is_last_a_lead.max(2 * is_one_before_of_three)
+    let one_begins_at_last = usize::from(window[LANES - 1] >= 0xC2);
+    let three_begin_before_last = usize::from(window[LANES - 2] >= 0xE0);
+    let cut_off = one_begins_at_last.max(2 * three_begin_before_last);
+    LANES - cut_off
 }
 
 /// Converts a block by the rules of one script.
@@ -173,8 +174,8 @@ struct Converted {
 /// Returns the script of the first character of `input`.
 ///
 /// [`apply`] is generic: the compiler makes a copy of it for each script, in which it knows the
-/// rules. Only then can it make vector instructions. So these are closures, and not one function
-/// that is given the rules when it runs.
+/// rules. Only then can it make vector instructions. So these are closures, which capture nothing
+/// and can be stored as a plain `fn`.
 fn script_of(input: &[u8]) -> ConvertBlock {
     match *input {
         [0xC2 | 0xC3, ..] => |window| apply(latin_1, window),
@@ -189,8 +190,9 @@ fn script_of(input: &[u8]) -> ConvertBlock {
 
 /// Applies the rules of a script to each byte of a block, as if a character began there.
 ///
-/// For `я`, the bytes D1 8F, the rule says: 1 less for this byte, and 20 hex more for the next. The
-/// sum of what is noted for each byte is added in the end.
+/// For `я`, the bytes D1 8F, the rule says: 1 less for this byte, and 20 hex more for the next.
+/// What is noted for the second and third byte is put down where these bytes are, and added
+/// afterwards. What lies behind the block is dropped.
 fn apply(rules: impl Fn(&mut Lane), window: &Window) -> Converted {
     let mut upper = [0; LANES];
     let mut is_unknown = [0; LANES];

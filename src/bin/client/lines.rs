@@ -33,32 +33,34 @@ impl Lines {
         }
     }
 
-    /// Returns the next line, after a prompt if stdin is a terminal. Returns `None` at the end of stdin.
+    /// Returns the next line, after a prompt if stdin is a terminal. Returns `None` at the end of
+    /// stdin.
     pub(crate) fn next(&mut self) -> Result<Option<Line>> {
-        let mut sentence = Vec::new();
+        let mut line = Vec::new();
         if !self.has_ended {
             self.write_to_terminal("Input lowercase sentence: ");
-            sentence = self.read()?;
+            line = self.read()?;
         }
-        if sentence.is_empty() {
+        // An empty line still has its `\n`. Without any byte, stdin has ended.
+        if line.is_empty() {
             // The shell's prompt gets a line of its own.
             self.write_to_terminal("\n");
             return Ok(None);
         }
-        let end: &[u8] = if sentence.ends_with(b"\r\n") {
+        let end: &[u8] = if line.ends_with(b"\r\n") {
             b"\r\n"
-        } else if sentence.ends_with(b"\n") {
+        } else if line.ends_with(b"\n") {
             b"\n"
         } else {
+            // The last line.
+            self.has_ended = true;
             b""
         };
-        // Only the last line has no end.
-        self.has_ended = end.is_empty();
-        sentence.truncate(sentence.len() - end.len());
+        line.truncate(line.len() - end.len());
         self.count += 1;
         Ok(Some(Line {
             number: self.count,
-            sentence,
+            sentence: line,
             end,
         }))
     }

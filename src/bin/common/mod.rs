@@ -26,7 +26,7 @@ impl Display for Protocol {
 
 /// Reads a flag's seconds.
 pub(crate) fn seconds(text: &str) -> Result<Duration, &'static str> {
-    match text.parse() {
+    match text.parse::<f64>() {
         Ok(seconds) if (0.001..=86400.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
         _ => Err("give seconds from 0.001 to 86400, for example 5 or 0.5"),
     }
@@ -51,7 +51,7 @@ pub(crate) fn note(line: Arguments) {
     let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
-/// Reports what ends a program: the error and its causes.
+/// Reports a failure: the error and its causes. Returns the exit status for it.
 pub(crate) fn fail(error: &Error) -> ExitCode {
     note(format_args!("error: {error:#}"));
     ExitCode::FAILURE

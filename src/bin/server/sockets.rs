@@ -47,8 +47,9 @@ impl Sockets {
 /// Binds a socket for each protocol and each address. If the port is 0, all of them get the same
 /// free port.
 pub(crate) fn bind(addresses: &[SocketAddr], protocols: &[Protocol]) -> Result<Sockets> {
-    // The system chooses a port that is free for the first socket. If another program has it for
-    // the next one, another port is tried. A hundred such ports in a row are as good as impossible.
+    // The system chooses a port that is free for the first socket. Another program may have it for
+    // the next one. Then all is tried again, with another port. That it fails a hundred times is as
+    // good as impossible.
     let wants_free_port = addresses.iter().any(|address| address.port() == 0);
     let mut tries_left = if wants_free_port { 100 } else { 1 };
     loop {
@@ -85,23 +86,21 @@ fn bind_protocol(
         if let Some(port) = sockets.port {
             address.set_port(port);
         }
-        let error = match sockets.add(protocol, address) {
-            Ok(()) => {
-                has_socket = true;
-                continue;
-            }
-            Err(error) => error,
+        let Err(error) = sockets.add(protocol, address) else {
+            has_socket = true;
+            continue;
         };
         let kind = error.kind();
+        let reason = error.to_string();
+        let failure = Error::new(error).context(format!("cannot listen on {protocol} {address}"));
+        if kind == ErrorKind::AddrInUse || kind == ErrorKind::PermissionDenied {
+            return Err(failure);
+        }
         // A name may have addresses that this machine does not have. Nobody misses them.
         if kind != ErrorKind::AddrNotAvailable {
             sockets
                 .skipped
-                .push(format!("not listening on {protocol} {address}: {error}"));
-        }
-        let failure = Error::new(error).context(format!("cannot listen on {protocol} {address}"));
-        if kind == ErrorKind::AddrInUse || kind == ErrorKind::PermissionDenied {
-            return Err(failure);
+                .push(format!("not listening on {protocol} {address}: {reason}"));
         }
         if first_failure.is_none() {
             first_failure = Some(failure);

@@ -72,9 +72,8 @@ pub(super) fn georgian(lane: &mut Lane) {
     lane.shift('ა', 'ჺ', 'Ა'); // E1 83 90..BA: E1 B2 and the same
 }
 
-/// One byte of a block and the two after it, as if a character began there. (A lane is what is done
-/// with one element of a vector.) If none begins there, the byte is ASCII or lies within a
-/// character, and no rule matches.
+/// One byte of a block and the two after it, as if a character began there. If the byte is ASCII,
+/// or is not the first of its character, no rule matches.
 pub(super) struct Lane {
     pub(super) bytes: [u8; 3],
     /// What to add to each of the bytes. Sums are taken modulo 256, so 0xFF is 1 less.
@@ -83,8 +82,9 @@ pub(super) struct Lane {
     pub(super) is_known: bool,
 }
 
-/// The rules. The range of a rule is either within one last byte, or it has all of them (80 to BF).
-/// No two rules change the same character.
+/// /// The rules. The characters of a range differ only in their last byte, or the range has all
+/// last bytes (80 to BF). So the bytes can be compared one by one. No two rules change the same
+/// character.
 impl Lane {
     /// The characters from `from` to `to` stay as they are, unless another rule changes them.
     fn keep(&mut self, from: char, to: char) {
@@ -97,8 +97,8 @@ impl Lane {
         self.change(applies, utf8(from, 0), utf8(upper, 0));
     }
 
-    /// From `upper` to `to`, each upper case is followed by its lower case. So the last bytes of
-    /// all lower cases are odd, or all are even.
+    /// From `upper` to `to`, upper and lower case take turns. So a letter is a lower case if its
+    /// last byte is odd or even as that of `lower` is.
     fn alternate(&mut self, upper: char, lower: char, to: char) {
         let last = lower.len_utf8() - 1;
         let is_lower = self.bytes[last] % 2 == utf8(lower, 0)[last] % 2;
@@ -118,8 +118,9 @@ impl Lane {
             & (from[2]..=to[2]).contains(&third)
     }
 
-    /// If a rule applies, notes the difference of each byte. A mask of ones or zeros takes the
-    /// place of an `if`. (As a loop over the three bytes it would not become vector instructions.)
+    /// If a rule applies, notes the difference of each byte: `mask & difference` is the difference
+    /// or 0, without a branch. (As a loop over the three bytes it would not become vector
+    /// instructions.)
     fn change(&mut self, applies: bool, from: [u8; 3], to: [u8; 3]) {
         let mask = if applies { 0xFF } else { 0 };
         self.add[0] = self.add[0].wrapping_add(mask & to[0].wrapping_sub(from[0]));
