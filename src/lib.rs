@@ -91,10 +91,11 @@
 
 use std::{fmt, io};
 
-/// Tells an observer of a step. The text is written as for `println!`: `tell!(observer, "sent
-/// {n}")` becomes `observer(Event::Step(format_args!("sent {n}")))`. In the definition,
-/// `$($text:tt)+` takes everything behind the first comma as it stands, and `$crate` is this
-/// library.
+/// Tells an observer of a step. The text is written as for `println!`:
+/// `tell!(observer, "sent {n}")` becomes `observer(Event::Step(format_args!("sent {n}")))`.
+///
+/// In the definition, `$($text:tt)+` takes everything behind the first comma as it stands, and
+/// `$crate` is this library.
 macro_rules! tell {
     ($observer:expr, $($text:tt)+) => {
         $observer($crate::Event::Step(format_args!($($text)+)))
