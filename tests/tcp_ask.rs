@@ -6,14 +6,14 @@
 mod common;
 
 use common::{
-    DEADLINE, assert_answer, closed_tcp, fake_tcp, full_tcp, serve_tcp, tcp_client, tcp_client_of,
+    DEADLINE, SaysMore, closed_tcp, fake_tcp, full_tcp, serve_tcp, tcp_client, tcp_client_of,
 };
 use std::io::ErrorKind::{
     self, ConnectionRefused, InvalidData, NotConnected, TimedOut, UnexpectedEof,
 };
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
-use std::sync::mpsc::{channel, sync_channel};
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 use uppercase_echo::tcp::{self, AskError, PipeError};
 
@@ -119,19 +119,10 @@ fn what_counts_as_an_answer() {
 #[test]
 fn what_comes_between_two_lines_is_an_error() {
     for next_is_a_line in [true, false] {
-        let (go_on, wait) = sync_channel(0);
-        let (sender, has_sent) = channel();
-        let port = fake_tcp(move |stream| {
-            assert_answer(&stream, "one\n");
-            (&stream).write_all(b"ONE\n").unwrap();
-            wait.recv().unwrap();
-            (&stream).write_all(b"MORE\n").unwrap();
-            sender.send(stream).unwrap();
-        });
-        let mut client = tcp_client(port);
+        let server = SaysMore::start();
+        let mut client = tcp_client(server.port);
         assert_eq!(client.ask(b"one", |_| {}).unwrap(), b"ONE");
-        go_on.send(()).unwrap();
-        let _kept = has_sent.recv_timeout(DEADLINE).unwrap();
+        let _kept = server.say_more();
         let result = if next_is_a_line {
             client.ask(b"two", |_| {}).map(drop).map_err(no_answer)
         } else {

@@ -5,17 +5,24 @@
 
 mod common;
 
-use common::{
-    DEADLINE, Step, assert_answer, fake_tcp, scripted_tcp, serve_tcp, tcp_client, tcp_client_of,
-};
+use common::{DEADLINE, SaysMore, Step, scripted_tcp, serve_tcp, tcp_client, tcp_client_of};
 use std::io::ErrorKind::{self, InvalidData, TimedOut, UnexpectedEof};
 use std::io::{self, Cursor, Read, Write};
 use std::net::SocketAddr;
-use std::sync::mpsc::{Receiver, channel, sync_channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 use uppercase_echo::tcp::PipeError;
 use uppercase_echo::uppercase;
+
+/// How the network failed.
+#[track_caller]
+fn network(error: PipeError) -> ErrorKind {
+    match error {
+        PipeError::Network(error) => error.kind(),
+        _ => panic!("{error}"),
+    }
+}
 
 #[test]
 fn random_megabytes_are_piped_whole() {
@@ -83,31 +90,19 @@ fn more_input_after_the_servers_end_is_an_error() {
         let output = Signalling(|| sender.send(()).unwrap());
         let port = scripted_tcp([Step::Read, Step::Say(answer)]);
         let error = tcp_client(port).pipe(input, output, |_| {}).unwrap_err();
-        assert!(matches!(error, PipeError::Network(error) if error.kind() == UnexpectedEof));
+        assert_eq!(network(error), UnexpectedEof);
     }
 }
 
 #[test]
 fn what_comes_before_the_end_of_a_pipe_is_an_error() {
-    let (go_on, wait) = sync_channel(0);
-    let (sender, has_sent) = channel();
-    let port = fake_tcp(move |stream| {
-        assert_answer(&stream, "one\n");
-        (&stream).write_all(b"ONE\n").unwrap();
-        wait.recv().unwrap();
-        (&stream).write_all(b"MORE\n").unwrap();
-        sender.send(stream).unwrap();
-    });
+    let server = SaysMore::start();
     // The output takes the answer only when more has come.
     let mut kept = Vec::new();
-    let output = Signalling(|| {
-        go_on.send(()).unwrap();
-        kept.push(has_sent.recv_timeout(DEADLINE).unwrap());
-    });
-    let error = tcp_client(port)
-        .pipe(&b"one\n"[..], output, |_| {})
-        .unwrap_err();
-    assert!(matches!(error, PipeError::Network(error) if error.kind() == InvalidData));
+    let output = Signalling(|| kept.push(server.say_more()));
+    let client = tcp_client(server.port);
+    let error = client.pipe(&b"one\n"[..], output, |_| {}).unwrap_err();
+    assert_eq!(network(error), InvalidData);
 }
 
 /// Gives its text, and then an error.
@@ -215,7 +210,7 @@ fn a_pipe_that_waits_is_timed_out_on_every_system() {
     let error = client
         .pipe(&b"hello\n"[..], io::sink(), |_| {})
         .unwrap_err();
-    assert!(matches!(error, PipeError::Network(error) if error.kind() == TimedOut));
+    assert_eq!(network(error), TimedOut);
 }
 
 #[test]

@@ -2,11 +2,11 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use super::{assert_answer, connect, limit, skip};
+use super::{DEADLINE, assert_answer, connect, limit, skip};
 
 /// A listener on a free port of 127.0.0.1 that serves one connection after another in its own thread.
 pub fn fake_tcp(mut serve: impl FnMut(TcpStream) + Send + 'static) -> u16 {
@@ -125,4 +125,36 @@ pub fn loopback_ips() -> Vec<&'static str> {
         skip("this machine has no ::1");
     }
     ips
+}
+
+/// A server on 127.0.0.1 that answers `one`, and says `MORE` when it is told to.
+pub struct SaysMore {
+    pub port: u16,
+    go_on: SyncSender<()>,
+    has_said_it: Receiver<TcpStream>,
+}
+
+impl SaysMore {
+    pub fn start() -> Self {
+        let (go_on, wait) = sync_channel(0);
+        let (sender, has_said_it) = channel();
+        let port = fake_tcp(move |stream| {
+            assert_answer(&stream, "one\n");
+            (&stream).write_all(b"ONE\n").unwrap();
+            wait.recv().unwrap();
+            (&stream).write_all(b"MORE\n").unwrap();
+            sender.send(stream).unwrap();
+        });
+        Self {
+            port,
+            go_on,
+            has_said_it,
+        }
+    }
+
+    /// Returns when it has said it. The connection stays open as long as what this returns is kept.
+    pub fn say_more(&self) -> TcpStream {
+        self.go_on.send(()).unwrap();
+        self.has_said_it.recv_timeout(DEADLINE).unwrap()
+    }
 }
