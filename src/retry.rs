@@ -42,18 +42,21 @@ pub(crate) fn retry_interrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> i
 /// Like [`retry_interrupted`], for a socket with a timeout. When the timeout is over, the error is
 /// `TimedOut` on every system; Unix itself says `WouldBlock`.
 ///
-/// Each call that is made again waits for the whole timeout. So it is counted here, too: a process
-/// that is stopped and continued again and again must not wait forever.
+/// Each call that is made again waits for the whole timeout. So the time is taken here, too: a
+/// process that is stopped and continued again and again must not wait forever. After the timeout
+/// the call is made once more, because what it waits for may have come while the process was
+/// stopped.
 pub(crate) fn call_socket<T>(
     timeout: Duration,
     mut call: impl FnMut() -> io::Result<T>,
 ) -> io::Result<T> {
     let start = Instant::now();
     loop {
+        let is_last_call = start.elapsed() >= timeout;
         match call() {
             Err(error) if error.kind() == WouldBlock => return Err(TimedOut.into()),
             Err(error) if error.kind() == Interrupted => {
-                if start.elapsed() >= timeout {
+                if is_last_call {
                     return Err(TimedOut.into());
                 }
             }
@@ -200,6 +203,20 @@ mod tests {
         });
         assert_eq!(result.unwrap_err().kind(), TimedOut);
         assert!(start.elapsed() >= timeout);
+    }
+
+    #[test]
+    fn what_came_during_a_long_interruption_is_taken() {
+        let mut calls = 0;
+        let result = call_socket(Duration::from_millis(10), || {
+            calls += 1;
+            if calls > 1 {
+                return Ok("it has come");
+            }
+            thread::sleep(Duration::from_millis(20));
+            Err(Interrupted.into())
+        });
+        assert_eq!(result.unwrap(), "it has come");
     }
 
     #[test]

@@ -65,7 +65,7 @@ impl Client {
     /// [`AskError::Connect`] if it had to connect again and that failed, with the errors of
     /// [`connect`](Self::connect). Otherwise [`AskError::Answer`], with one of these:
     ///
-    /// - [`TimedOut`](ErrorKind::TimedOut) if nothing could be sent and nothing came for the whole
+    /// - [`TimedOut`](ErrorKind::TimedOut) if nothing could be sent, or nothing came, for the whole
     ///   timeout.
     /// - [`InvalidData`](ErrorKind::InvalidData) if the server sent more than an answer: something
     ///   behind its newline, or more than three times the line.
@@ -220,16 +220,18 @@ impl Connection {
     fn exchange(&self, line: &[u8], observer: &impl Fn(Event)) -> io::Result<Option<Vec<u8>>> {
         let start = Instant::now();
         let mut answer = Vec::new();
-        match self.send_and_receive(line, &mut answer, observer) {
-            Ok(()) => {
-                tell!(observer, "the answer took {:.1?}", start.elapsed());
-                Ok(Some(answer))
-            }
-            Err(error) if !says_connection_ended(&error) => Err(error),
-            // It has ended, with a reset or with the end of the stream.
-            Err(_) if answer.is_empty() => Ok(None),
-            Err(_) => Err(ErrorKind::UnexpectedEof.into()),
+        let Err(error) = self.send_and_receive(line, &mut answer, observer) else {
+            tell!(observer, "the answer took {:.1?}", start.elapsed());
+            return Ok(Some(answer));
+        };
+        if !says_connection_ended(&error) {
+            return Err(error);
         }
+        // It has ended, with a reset or with the end of the stream.
+        if answer.is_empty() {
+            return Ok(None);
+        }
+        Err(ErrorKind::UnexpectedEof.into())
     }
 
     /// Sends `line` and appends what comes to `answer`, up to the newline.

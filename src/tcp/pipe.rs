@@ -235,21 +235,20 @@ impl<O: Fn(Event)> Receiver<'_, O> {
     /// sending has failed.
     fn check_progress(&self) -> Result<(), PipeError> {
         let mut state = self.shared.lock();
-        if let Some(SenderEnd::NetworkFailed(error)) = &state.end {
-            // If the server has ended the connection, the next reads find that, after the answers
-            // that are still on their way. Any other failure is final.
-            if !says_connection_ended(error) {
-                return Err(reason_for_silence(&mut state));
-            }
-        }
-        let Some(last_progress) = state.last_progress else {
-            return Ok(());
+        // If the server has ended the connection, the next reads find that, after the answers that
+        // are still on their way. Any other failure is final.
+        let has_failed = match &state.end {
+            Some(SenderEnd::NetworkFailed(error)) => !says_connection_ended(error),
+            _ => false,
         };
-        let last_moved = last_progress.max(self.last_received);
-        if last_moved.elapsed() < self.patience {
-            return Ok(());
+        let is_silent = match state.last_progress {
+            Some(progress) => progress.max(self.last_received).elapsed() >= self.patience,
+            None => false,
+        };
+        if has_failed || is_silent {
+            return Err(reason_for_silence(&mut state));
         }
-        Err(reason_for_silence(&mut state))
+        Ok(())
     }
 
     /// The server will send no more. Returns what that means:
@@ -265,10 +264,7 @@ impl<O: Fn(Event)> Receiver<'_, O> {
         if !is_whole || !self.received.is_answer_to(&sent_by_now) {
             return Err(ended_too_early);
         }
-        // Waits until the input ends or brings more. More will not be answered.
-        let waits_for_input =
-            |state: &mut SenderState| state.end.is_none() && state.sent == sent_by_now;
-        let mut state = self.shared.wait_while(waits_for_input, GRACE);
+        let mut state = self.shared.wait_for_input(sent_by_now, GRACE);
         if state.sent != sent_by_now {
             return Err(ended_too_early);
         }

@@ -42,7 +42,8 @@ impl SharedSenderState {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the state, and wakes the receiver if it sleeps in [`wait_while`](Self::wait_while).
+    /// Changes the state, and wakes the receiver if it sleeps in
+    /// [`wait_for_input`](Self::wait_for_input).
     pub(super) fn update(&self, change: impl FnOnce(&mut SenderState)) {
         let mut state = self.lock();
         change(&mut state);
@@ -50,17 +51,20 @@ impl SharedSenderState {
         self.changed.notify_one();
     }
 
-    /// Sleeps as long as `condition` is true, but at most for `longest_wait`. Returns the state,
-    /// locked. While it sleeps the state is not locked, so the sender can change it.
-    pub(super) fn wait_while(
+    /// Sleeps until the input has ended or brought more than `sent_by_now`, but at most for
+    /// `longest_wait`. Returns the state, locked. While it sleeps, the state is not locked.
+    pub(super) fn wait_for_input(
         &self,
-        condition: impl FnMut(&mut SenderState) -> bool,
+        sent_by_now: Count,
         longest_wait: Duration,
     ) -> MutexGuard<'_, SenderState> {
         let state = self.lock();
+        let goes_on = |state: &mut SenderState| state.end.is_none() && state.sent == sent_by_now;
+        // This unlocks the state, sleeps until `notify_one`, locks it again, and does so as long as
+        // `goes_on` is true and time is left.
         let result = self
             .changed
-            .wait_timeout_while(state, longest_wait, condition);
+            .wait_timeout_while(state, longest_wait, goes_on);
         // Poisoned: as in `lock`.
         let (state, _is_time_over) = result.unwrap_or_else(PoisonError::into_inner);
         state

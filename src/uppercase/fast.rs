@@ -58,11 +58,11 @@ pub(crate) fn leading(input: &[u8], output: &mut Vec<u8>) -> usize {
         // met an unknown character.
         let has_stopped_early = converted < LANES - 2;
         if converted == 0 {
-            // Not even the first character is known, though the script was chosen for it.
+            // Not even the first character is known.
             converted = convert_rare(rest, output);
-        }
-        if converted == 0 {
-            break;
+            if converted == 0 {
+                break;
+            }
         }
         done += converted;
         done += convert_ascii(&input[done..], output);
@@ -84,7 +84,7 @@ fn convert_ascii(input: &[u8], output: &mut Vec<u8>) -> usize {
 }
 
 /// Converts characters with [`char::to_uppercase`], and bytes that are not UTF-8. Returns how many
-/// bytes that was: 0 if `input` is the beginning of a character that is cut.
+/// bytes that was: 0 if `input` is only the beginning of a character, or one wrong byte at the end.
 ///
 /// It converts many characters, not only one. Where no script knows the letters, each call costs a
 /// block that has been converted in vain.

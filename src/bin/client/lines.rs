@@ -36,11 +36,7 @@ impl Lines {
     /// Returns the next line, after a prompt if stdin is a terminal. Returns `None` at the end of
     /// stdin.
     pub(crate) fn next(&mut self) -> Result<Option<Line>> {
-        let mut line = Vec::new();
-        if !self.has_ended {
-            self.write_to_terminal("Input lowercase sentence: ");
-            line = self.read()?;
-        }
+        let mut line = self.read()?;
         // An empty line still has its `\n`. Without any byte, stdin has ended.
         if line.is_empty() {
             // The shell's prompt gets a line of its own.
@@ -72,8 +68,12 @@ impl Lines {
         }
     }
 
-    /// Reads up to the end of a line.
+    /// Reads a line with its end, after the prompt. Returns nothing if stdin has ended.
     fn read(&self) -> Result<Vec<u8>> {
+        if self.has_ended {
+            return Ok(Vec::new());
+        }
+        self.write_to_terminal("Input lowercase sentence: ");
         let most = if self.is_terminal {
             // All of the line. The rest of it would be taken for the next line.
             u64::MAX

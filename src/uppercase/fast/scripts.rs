@@ -82,7 +82,7 @@ pub(super) struct Lane {
     pub(super) is_known: bool,
 }
 
-/// /// The rules. The characters of a range differ only in their last byte, or the range has all
+/// The rules. The characters of a range differ only in their last byte, or the range has all
 /// last bytes (80 to BF). So the bytes can be compared one by one. No two rules change the same
 /// character.
 impl Lane {
