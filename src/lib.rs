@@ -57,15 +57,14 @@
 //! Each has tests that fail when it is broken: the comment at the top of each file in `tests` says
 //! which.
 //!
-//! - **UDP answers.** Every datagram is answered once, and whole, if [`udp::serve`] may answer its
-//!   source and the answer fits in a datagram. An answer has at most 3 times the bytes of its
-//!   sentence, and for ASCII exactly as many. So the answers to sentences of up to 21,835 bytes
-//!   always fit (on macOS: see the limits of [`udp`](udp#limits)).
-//! - **No reflections.** Nothing is answered to port 0, a port below 1024, the server's own port,
-//!   or a multicast, broadcast or unspecified address.
+//! - **UDP answers.** For every datagram that it receives, [`udp::serve`] sends one answer, whole,
+//!   if it may answer the source and the answer fits in a datagram. An answer has at most 3 times
+//!   the bytes of its sentence, and for ASCII exactly as many. So the answers to sentences of up to
+//!   21,835 bytes always fit (on macOS: see the limits of [`udp`](udp#limits)).
+//! - **No answers to servers.** Nothing is answered to a source that looks like a server: port 0, a
+//!   port below 1024, the server's own port, or a multicast, broadcast or unspecified address.
 //! - **TCP answers.** The output is the upper case of the input, however the network cut it.
-//!   Nothing waits for a newline, and nothing is lost at the half-close (when the client says that
-//!   it will send no more, and still reads).
+//!   Nothing waits for a newline, and nothing is lost at the half-close.
 //! - **The server goes on.** No peer (the program at the other end), no packet and no shortage of
 //!   file descriptors (a process has one for each open file and socket) ends it. When a shortage is
 //!   over, it serves again.

@@ -35,7 +35,8 @@
 //! use std::net::TcpStream;
 //!
 //! # let welcoming_socket = std::net::TcpListener::bind("127.0.0.1:0")?;
-//! let server_address = welcoming_socket.local_addr()?; // in the book: ('servername', 12000)
+//! # let server_address = welcoming_socket.local_addr()?;
+//! // `server_address` is the book's ('servername', 12000).
 //! # let timeout = std::time::Duration::from_secs(5);
 //! # uppercase_echo::tcp::serve(welcoming_socket, std::num::NonZero::<usize>::MIN, timeout, |_| {})?;
 //! let mut client_socket = TcpStream::connect(server_address)?;
@@ -85,7 +86,8 @@
 //! - If the client's system gives a connection up (Linux does after about 15 minutes without an
 //!   acknowledgement), an answer may also be cut there.
 //! - The book's server in the Java edition ends every answer with a newline. If the input's last
-//!   line has none, its answer is one newline more than was asked: an error.
+//!   line has none, its answer is one newline more than was asked, and [`Client::pipe`] returns an
+//!   error.
 //! - A socket that is connected to itself leaves its port in use for a minute (TIME-WAIT). It can
 //!   only happen with a port that the system gives to clients.
 //! - Urgent data (TCP's `URG`) is not part of the stream.

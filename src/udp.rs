@@ -31,7 +31,8 @@
 //! use std::net::UdpSocket;
 //!
 //! # let server_socket = UdpSocket::bind("127.0.0.1:0")?;
-//! let server_address = server_socket.local_addr()?; // in the book: ('hostname', 12000)
+//! # let server_address = server_socket.local_addr()?;
+//! // `server_address` is the book's ('hostname', 12000).
 //! # uppercase_echo::udp::serve(server_socket, |_| {})?;
 //! let client_socket = UdpSocket::bind("0.0.0.0:0")?; // any free port
 //! client_socket.send_to(b"hello", server_address)?;

@@ -1,7 +1,7 @@
 //! The library's UDP server and client. Promises:
 //!
 //! - **UDP answers**: `datagrams_of_every_size`, `an_answer_that_outgrows_a_datagram_is_not_sent`.
-//! - **No reflections**: `no_answer_to_another_server`, and the unit tests in `src/udp.rs`.
+//! - **No answers to servers**: `no_answer_to_another_server`, and the unit tests in `src/udp.rs`.
 //! - **The server goes on**: `a_failing_receive_pauses_and_goes_on`.
 //! - **The client ends**: all others.
 
