@@ -117,29 +117,35 @@ fn append_finished(bytes: &[u8], output: &mut Vec<u8>) -> usize {
     let mut done = 0;
     loop {
         done += fast::leading(&bytes[done..], output);
-        let rest = &bytes[done..];
-        // The next character is in the next four bytes: none is longer.
-        let window = &rest[..rest.len().min(4)];
-        // A chunk is valid UTF-8 followed by a few bytes that are not valid. Each of the two may be
-        // empty.
-        let Some(chunk) = window.utf8_chunks().next() else {
+        let converted = append_first(&bytes[done..], output);
+        if converted == 0 {
             return done;
-        };
-        if let Some(character) = chunk.valid().chars().next() {
-            // A whole character.
-            for upper in character.to_uppercase() {
-                output.extend_from_slice(upper.encode_utf8(&mut [0; 4]).as_bytes());
-            }
-            done += character.len_utf8();
-        } else if is_unfinished(window) {
-            // The bytes end within a character. What follows may finish it.
-            return done;
-        } else {
-            // Wrong bytes stay as they are.
-            output.extend_from_slice(chunk.invalid());
-            done += chunk.invalid().len();
         }
+        done += converted;
     }
+}
+
+/// Appends the upper case of the first character of `bytes`, or what stands there and is not UTF-8.
+/// Returns how many bytes that was: 0 if there is nothing but an unfinished character.
+fn append_first(bytes: &[u8], output: &mut Vec<u8>) -> usize {
+    // The first character is in the first four bytes: none is longer.
+    let window = &bytes[..bytes.len().min(4)];
+    // A chunk is valid UTF-8 followed by a few bytes that are not valid. Each of the two may be empty.
+    let Some(chunk) = window.utf8_chunks().next() else {
+        return 0;
+    };
+    if let Some(character) = chunk.valid().chars().next() {
+        for upper in character.to_uppercase() {
+            output.extend_from_slice(upper.encode_utf8(&mut [0; 4]).as_bytes());
+        }
+        return character.len_utf8();
+    }
+    if is_unfinished(window) {
+        return 0;
+    }
+    // Wrong bytes stay as they are.
+    output.extend_from_slice(chunk.invalid());
+    chunk.invalid().len()
 }
 
 /// Returns whether `bytes` are the beginning of one character, and nothing else.
@@ -149,5 +155,43 @@ fn is_unfinished(bytes: &[u8]) -> bool {
         // `error_len` is `None` if the text has ended too early, and the length of the wrong bytes
         // if they are wrong.
         Err(error) => error.valid_up_to() == 0 && error.error_len().is_none(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::append_first;
+
+    /// Converts one character after the other, without the fast layer.
+    #[track_caller]
+    fn check(input: &[u8], expected: &[u8], unfinished: &[u8]) {
+        let mut output = Vec::new();
+        let mut rest = input;
+        loop {
+            let converted = append_first(rest, &mut output);
+            if converted == 0 {
+                break;
+            }
+            rest = &rest[converted..];
+        }
+        assert_eq!(output, expected, "{input:x?}");
+        assert_eq!(rest, unfinished, "{input:x?}");
+    }
+
+    #[test]
+    fn one_character_after_the_other() {
+        check(b"", b"", b"");
+        check("aßx".as_bytes(), b"ASSX", b"");
+        check(
+            "\u{390}한😀".as_bytes(),
+            "\u{399}\u{308}\u{301}한😀".as_bytes(),
+            b"",
+        );
+        check(b"\xFFa", b"\xFFA", b"");
+        check(b"\xC3\xC3\xA9", b"\xC3\xC3\x89", b"");
+        check(b"\xE1\x83a\xED\xA0\x80", b"\xE1\x83A\xED\xA0\x80", b"");
+        check(b"a\xC3", b"A", b"\xC3");
+        check(b"a\xF0\x90\x90", b"A", b"\xF0\x90\x90");
+        check(b"a\xC3\xF0\x90", b"A\xC3", b"\xF0\x90");
     }
 }
