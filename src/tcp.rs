@@ -77,6 +77,8 @@
 //!   few are reset or end without an answer.
 //! - On Linux a thread that waits in `accept` holds a descriptor already: `ulimit -n` must exceed N
 //!   times the addresses, or whole addresses are never served.
+//! - A name that means both `0.0.0.0` and `::` needs the same port twice, and the server does not
+//!   start.
 //! - One byte per idle timeout keeps a connection, and one peer may hold all N.
 //! - A server that reads very slowly, and answers nothing meanwhile, looks to its client like one
 //!   that reads nothing: its system tells of free room only in large pieces (on loopback about 64
