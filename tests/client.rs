@@ -337,8 +337,8 @@ fn a_silent_server_is_asked_again_with_doubled_waits() {
             sender.send((Instant::now(), peer)).unwrap();
         }
     });
-    let client = client("--udp -w 2.9", port).input("one\ntwo\n");
-    client.fails_with("ONE\n", "no answer from SERVER within 2.9 s");
+    let client = client("--udp -w 2.6", port).input("one\ntwo\n");
+    client.fails_with("ONE\n", "no answer from SERVER within 2.6 s");
     let tries: Vec<_> = tries.try_iter().collect();
     let waits: Vec<_> = tries.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
     assert!(
