@@ -81,6 +81,7 @@ pub(crate) fn retry_with_backoff<T>(
             Err(error) => error,
         };
         match error.kind() {
+            // `accept` returns ConnectionAborted when a client has left before it was accepted.
             // On Windows, `recv_from` returns ConnectionReset when an earlier answer found its port
             // closed.
             Interrupted | ConnectionAborted | ConnectionReset => {}

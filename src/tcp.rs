@@ -163,21 +163,21 @@ pub fn serve(
         // `thread::spawn` would panic if the thread cannot be started.
         let thread = thread::Builder::new().stack_size(STACK_SIZE);
         thread.spawn(move || {
-            // All memory is allocated before the gate, so that a server that has started does not
+            // All memory is allocated before the `send`, so that a server that has started does not
             // fail for want of it.
             let mut copier = Copier::new();
-            let is_open = ready.send(()).is_ok();
+            let all_have_started = ready.send(()).is_ok();
             drop(ready);
-            if is_open {
+            if all_have_started {
                 loop {
                     server.serve_one(&mut copier);
                 }
             }
         })?;
     }
+    // When no `ready` is left, `recv` returns an error and does not wait forever.
     drop(ready);
     for _ in 0..connections.get() {
-        // Fails if a thread has ended before its `send`.
         all_ready.recv().map_err(io::Error::other)?;
     }
     Ok(())
@@ -257,8 +257,8 @@ struct Observed<'a, O> {
 // writer of one stream at a time. The same is done here for `&Observed`.
 impl<O: Fn(Event)> Read for &Observed<'_, O> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        // `Read` is implemented for `&TcpStream`, so `read` wants a variable with a reference that
-        // is `mut`. The stream itself is not copied.
+        // `Read` is implemented for the type `&TcpStream`, and `read` takes `&mut self`. So it
+        // needs a `&mut &TcpStream`: the variable is `mut`, and the stream is only shared.
         let mut socket = self.socket;
         let size = call_socket(self.timeout, || socket.read(buffer))?;
         if size == 0 {

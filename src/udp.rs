@@ -115,10 +115,10 @@ const FIRST_CLIENT_PORT: u16 = 1024;
 /// Starts a thread that answers every datagram that `socket` receives. Returns as soon as the
 /// thread runs.
 ///
-/// Some sources get no answer, because they may be servers: port 0, ports below 1024, the port of
-/// `socket` itself, and multicast, broadcast and unspecified addresses. Without this rule one
-/// forged datagram could make two servers answer each other without end (CVE-1999-0103,
-/// CVE-2024-2169). An answer that is too long for a datagram is not sent.
+/// Some sources get no answer. Ports below 1024 and the port of `socket` itself may be servers'.
+/// Port 0, and multicast, broadcast and unspecified addresses (`0.0.0.0`, `::`) are not one
+/// client's. Without this rule one forged datagram could make two servers answer each other without
+/// end (CVE-1999-0103, CVE-2024-2169). An answer that is too long for a datagram is not sent.
 ///
 /// The thread runs until the process ends. When a send fails, it goes on at once. When a receive
 /// fails, it pauses for 5 ms or, if that goes on, up to 1 s, and tries again. `observer` is told of

@@ -51,8 +51,8 @@ pub fn uppercase(bytes: &[u8]) -> Vec<u8> {
 ///
 /// # Errors
 ///
-/// The first error of `reader` or `writer`, except [`Interrupted`](io::ErrorKind::Interrupted),
-/// after which the call is made again.
+/// The first error of `reader` or `writer`, except [`Interrupted`](io::ErrorKind::Interrupted) of a
+/// read or write, which is made again then.
 ///
 /// # Examples
 ///
@@ -130,7 +130,8 @@ fn append_finished(bytes: &[u8], output: &mut Vec<u8>) -> usize {
 fn append_first(bytes: &[u8], output: &mut Vec<u8>) -> usize {
     // The first character is in the first four bytes: none is longer.
     let window = &bytes[..bytes.len().min(4)];
-    // A chunk is valid UTF-8 followed by a few bytes that are not valid. Each of the two may be empty.
+    // A chunk is valid UTF-8 followed by a few bytes that are not valid. Each of the two may be
+    // empty.
     let Some(chunk) = window.utf8_chunks().next() else {
         return 0;
     };

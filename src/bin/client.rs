@@ -30,8 +30,10 @@ Examples:
 Exit status: 0 if every line was answered, 1 on failure, 2 for bad usage.";
 
 // The comments of the fields are the text that `--help` prints. The attributes are clap's: see the
-// documentation of its derive macros. `allow_negative_numbers` makes `--port -1` a wrong port, and
-// not an unknown flag `-1`.
+// documentation of its derive macros. `verbatim_doc_comment` keeps the line breaks, `value_parser`
+// names what reads and checks a value, and `value_name` is the word that the help shows for it. The
+// group makes exactly one of --udp and --tcp necessary. `allow_negative_numbers` makes `--port -1`
+// a wrong port and not an unknown flag.
 /// Upper-case echo client: sends each line of stdin and prints the answers
 #[derive(Parser)]
 #[command(version, allow_negative_numbers = true, after_help = HELP, group(ArgGroup::new("protocol").required(true)))]
@@ -78,7 +80,8 @@ fn run(args: Args) -> Result<ExitCode> {
         port: args.port,
         timeout: args.timeout,
         is_on_this_machine: addresses.iter().any(|address| {
-            // `::ffff:127.0.0.1` is the IPv4 address 127.0.0.1.
+            // `::ffff:127.0.0.1` is the IPv4 address 127.0.0.1. To connect to `0.0.0.0` or `::`
+            // reaches this machine, too.
             let ip = address.ip().to_canonical();
             ip.is_loopback() || ip.is_unspecified()
         }),

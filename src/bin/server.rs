@@ -29,8 +29,9 @@ Without --udp and --tcp it serves both. It ends only when it is killed.
 Exit status: 1 if it cannot start, 2 for bad usage.";
 
 // The comments of the fields are the text that `--help` prints. The attributes are clap's: see the
-// documentation of its derive macros. `allow_negative_numbers` makes `--port -1` a wrong port, and
-// not an unknown flag `-1`.
+// documentation of its derive macros. `verbatim_doc_comment` keeps the line breaks, `value_parser`
+// names what reads and checks a value, `value_name` is the word that the help shows for it, and
+// `allow_negative_numbers` makes `--port -1` a wrong port and not an unknown flag.
 /// Upper-case echo server: answers what it receives in upper case
 #[derive(Parser)]
 #[command(version, allow_negative_numbers = true, after_help = HELP)]

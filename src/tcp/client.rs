@@ -134,8 +134,8 @@ impl Client {
     /// - [`TimedOut`](ErrorKind::TimedOut) if nothing could be sent and nothing came for the whole
     ///   timeout.
     /// - [`UnexpectedEof`](ErrorKind::UnexpectedEof) if the server ended the connection before
-    ///   everything was answered. If only the end of `input` is missing, `pipe` waits half a second
-    ///   for it.
+    ///   everything was answered. If all that was sent is answered and `input` has not ended yet,
+    ///   `pipe` waits half a second for it to end.
     /// - [`InvalidData`](ErrorKind::InvalidData) if the server sent more than it was asked: more
     ///   newlines, or more than three times the bytes. What was read last is not written to
     ///   `output` then.
@@ -174,7 +174,7 @@ impl Client {
     }
 }
 
-/// A client's side of a connection. It is closed when it is dropped.
+/// A client's side of a connection. It is closed when it is dropped, and in [`pipe`] by a shutdown.
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) socket: TcpStream,
@@ -194,10 +194,10 @@ impl Connection {
         try_each_address(addresses, deadline, |server, its_deadline| {
             let socket = TcpStream::connect_timeout(&server, time_left(its_deadline))?;
             let own_address = socket.local_addr()?;
-            // Where nothing is listening, the system may choose that very port for the client. Its
-            // SYN then arrives at itself, and TCP allows both ends to open at once: the socket is
-            // connected to itself. The comparison is with the peer's address, since `server` may be
-            // 0.0.0.0.
+            // Where nothing is listening, the system may choose that very port for the client. The
+            // segment that asks for a connection (SYN) then arrives at the socket that sent it, and
+            // TCP lets both sides ask at once. The comparison is with the peer's address: `server`
+            // may be 0.0.0.0, which reaches 127.0.0.1.
             if socket.peer_addr().is_ok_and(|peer| peer == own_address) {
                 return Err(ErrorKind::ConnectionRefused.into());
             }
@@ -220,18 +220,16 @@ impl Connection {
     fn exchange(&self, line: &[u8], observer: &impl Fn(Event)) -> io::Result<Option<Vec<u8>>> {
         let start = Instant::now();
         let mut answer = Vec::new();
-        let Err(error) = self.send_and_receive(line, &mut answer, observer) else {
-            tell!(observer, "the answer took {:.1?}", start.elapsed());
-            return Ok(Some(answer));
-        };
-        if !says_connection_ended(&error) {
-            return Err(error);
+        match self.send_and_receive(line, &mut answer, observer) {
+            Ok(()) => {
+                tell!(observer, "the answer took {:.1?}", start.elapsed());
+                Ok(Some(answer))
+            }
+            Err(error) if !says_connection_ended(&error) => Err(error),
+            // It has ended, with a reset or with the end of the stream.
+            Err(_) if answer.is_empty() => Ok(None),
+            Err(_) => Err(ErrorKind::UnexpectedEof.into()),
         }
-        // It has ended, with a reset or with the end of the stream.
-        if answer.is_empty() {
-            return Ok(None);
-        }
-        Err(ErrorKind::UnexpectedEof.into())
     }
 
     /// Sends `line` and appends what comes to `answer`, up to the newline.

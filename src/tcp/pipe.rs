@@ -52,8 +52,8 @@ pub(super) fn run(
 ) -> Result<(), PipeError> {
     let socket = &connection.socket;
     // A write of a large chunk waits until the network has taken all of it. Only a timeout makes it
-    // return earlier, and say how much was taken. So it gets a short one, and progress is noted at
-    // most so much too late.
+    // return earlier, and say how much was taken. So it gets a short one: what a write has moved is
+    // noted at most `longest_write` after it moved.
     let longest_write = timeout / 8;
     let longest_read = longest_write.min(LONGEST_READ);
     socket
@@ -82,7 +82,7 @@ pub(super) fn run(
             peer: connection.server,
             observer: &observer,
         },
-        // Progress may be noted too late by a write that waits.
+        // Longer by the time that the sender's note may be late.
         patience: timeout + longest_write,
         shared: &shared,
         received: Count::default(),
@@ -235,18 +235,21 @@ impl<O: Fn(Event)> Receiver<'_, O> {
     /// sending has failed.
     fn check_progress(&self) -> Result<(), PipeError> {
         let mut state = self.shared.lock();
-        // If the server has ended the connection, the next reads find that, after the answers that
-        // are still on their way. Any other failure is final.
+        // If the server has ended the connection, that is no failure yet: answers may still be
+        // on their way, and a later read finds the end.
         let has_failed = match &state.end {
             Some(SenderEnd::NetworkFailed(error)) => !says_connection_ended(error),
             _ => false,
         };
         let is_silent = match state.last_progress {
-            Some(progress) => progress.max(self.last_received).elapsed() >= self.patience,
+            Some(last_progress) => {
+                let last_move = last_progress.max(self.last_received); // the later of the two
+                last_move.elapsed() >= self.patience
+            }
             None => false,
         };
         if has_failed || is_silent {
-            return Err(reason_for_silence(&mut state));
+            return Err(reason_to_give_up(&mut state));
         }
         Ok(())
     }
@@ -276,8 +279,8 @@ impl<O: Fn(Event)> Receiver<'_, O> {
     }
 }
 
-/// Returns why nothing moves: what the sender has found, or else the silence of the server.
-fn reason_for_silence(state: &mut SenderState) -> PipeError {
+/// Returns why the server is given up: what the sender has found, or else the server's silence.
+fn reason_to_give_up(state: &mut SenderState) -> PipeError {
     match state.end.take() {
         Some(SenderEnd::NetworkFailed(error)) => PipeError::Network(error),
         Some(SenderEnd::InputFailed(error)) => PipeError::Input(error),

@@ -51,20 +51,21 @@ impl SharedSenderState {
         self.changed.notify_one();
     }
 
-    /// Sleeps until the input has ended or brought more than `sent_by_now`, but at most for
-    /// `longest_wait`. Returns the state, locked. While it sleeps, the state is not locked.
+    /// Sleeps until sending has ended or the input has brought more than `sent_by_now`, but at most
+    /// for `longest_wait`. Returns the state, locked. While it sleeps, the state is not locked.
     pub(super) fn wait_for_input(
         &self,
         sent_by_now: Count,
         longest_wait: Duration,
     ) -> MutexGuard<'_, SenderState> {
         let state = self.lock();
-        let goes_on = |state: &mut SenderState| state.end.is_none() && state.sent == sent_by_now;
+        let nothing_new =
+            |state: &mut SenderState| state.end.is_none() && state.sent == sent_by_now;
         // This unlocks the state, sleeps until `notify_one`, locks it again, and does so as long as
-        // `goes_on` is true and time is left.
+        // `nothing_new` is true and time is left.
         let result = self
             .changed
-            .wait_timeout_while(state, longest_wait, goes_on);
+            .wait_timeout_while(state, longest_wait, nothing_new);
         // Poisoned: as in `lock`.
         let (state, _is_time_over) = result.unwrap_or_else(PoisonError::into_inner);
         state

@@ -142,6 +142,8 @@ impl Client {
         loop {
             tries += 1;
             let next_try = deadline.min(Instant::now() + wait);
+            // The first send does not wait: the send buffer is empty. For the later ones, a timeout
+            // is set at the end of the loop.
             match call_socket(wait, || socket.send(sentence)) {
                 Ok(_) => tell!(
                     observer,
@@ -180,8 +182,7 @@ impl Client {
                 return Err(last_error.unwrap_or_else(|| ErrorKind::TimedOut.into()));
             }
             wait = LONGEST_WAIT.min(2 * wait);
-            // The first send found an empty send buffer. A later one may have to wait until a slow
-            // link has taken the earlier ones, so from now on a send has a timeout.
+            // The next send may have to wait until a slow link has taken the earlier ones.
             socket.set_write_timeout(Some(wait.min(time_left(deadline))))?;
         }
     }
@@ -227,6 +228,7 @@ fn receive_answer(
         match call_socket(timeout, || socket.recv_from(buffer)) {
             Ok((size, source)) => {
                 // A stranger's datagram can only have come in the moment between bind and connect.
+                // An empty answer to a sentence that is not empty is ignored: see `ask`.
                 let is_answer = source == server && (size > 0 || sentence.is_empty());
                 if is_answer {
                     return Ok(Some(size));

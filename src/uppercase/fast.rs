@@ -47,7 +47,7 @@ type Window = [u8; LANES + 2];
 /// Appends the upper case of the beginning of `input` to `output`. Returns how many bytes of
 /// `input` it has converted; it may be none.
 ///
-/// It converts only what is right whatever follows `input`.
+/// It stops before anything whose upper case may depend on bytes that come after `input`.
 pub(crate) fn leading(input: &[u8], output: &mut Vec<u8>) -> usize {
     let mut done = convert_ascii(input, output);
     let mut script = script_of(&input[done..]);
@@ -55,7 +55,7 @@ pub(crate) fn leading(input: &[u8], output: &mut Vec<u8>) -> usize {
         let rest = &input[done..];
         let mut converted = convert_block(script, rest, output);
         // A complete block converts 126 to 128 bytes (see `whole_characters`). With fewer, it has
-        // met an unknown character.
+        // met an unknown character, or the end of the input.
         let has_stopped_early = converted < LANES - 2;
         if converted == 0 {
             // Not even the first character is known.
@@ -112,6 +112,7 @@ fn convert_block(script: ConvertBlock, input: &[u8], output: &mut Vec<u8>) -> us
     // At the end of the input the window is filled up with zeros. A letter that is cut there is
     // not taken: no rule matches a character with a zero in it.
     let mut padded = [0; LANES + 2];
+    // `first_chunk` gives the first 130 bytes as an array, or `None` if there are fewer.
     let window: &Window = input.first_chunk().unwrap_or_else(|| {
         let size = input.len().min(LANES);
         padded[..size].copy_from_slice(&input[..size]);
@@ -154,9 +155,9 @@ fn append_known(block: &Converted, window: &[u8], output: &mut Vec<u8>) -> usize
 ///
 /// It has no branch, because the processor would guess wrong every other time.
 fn whole_characters(window: &Window) -> usize {
-    let one_begins_at_last = usize::from(window[LANES - 1] >= 0xC2);
-    let three_begin_before_last = usize::from(window[LANES - 2] >= 0xE0);
-    let cut_off = one_begins_at_last.max(2 * three_begin_before_last);
+    let is_last_a_lead_byte = usize::from(window[LANES - 1] >= 0xC2);
+    let is_three_byte_lead_before_last = usize::from(window[LANES - 2] >= 0xE0);
+    let cut_off = is_last_a_lead_byte.max(2 * is_three_byte_lead_before_last);
     LANES - cut_off
 }
 
@@ -211,6 +212,7 @@ fn apply(rules: impl Fn(&mut Lane), window: &Window) -> Converted {
         add_third[at + 2] = lane.add[2];
         is_unknown[at] = u8::from(!lane.is_known);
     }
+    // This may be the second byte of the character before, or the third of the one before that.
     for at in 0..LANES {
         upper[at] = upper[at].wrapping_add(add_second[at].wrapping_add(add_third[at]));
     }
@@ -230,7 +232,8 @@ fn caseless(window: &Window) -> Converted {
 }
 
 /// Returns whether a character that begins with these two bytes may have another upper case (if it
-/// is not ASCII). These have none:
+/// is not ASCII). None of those have it that begin with another byte than C2 to D6, E1, E2, EA, EF
+/// and F0, and of these not:
 ///
 /// - E2 80 to 84 (quotes, dashes, currency signs) and E2 94 to AF (frames, signs, hearts);
 /// - EA from B0 (Hangul);

@@ -48,8 +48,8 @@ impl Sockets {
 /// free port.
 pub(crate) fn bind(addresses: &[SocketAddr], protocols: &[Protocol]) -> Result<Sockets> {
     // The system chooses a port that is free for the first socket. Another program may have it for
-    // the next one. Then all is tried again, with another port. That it fails a hundred times is as
-    // good as impossible.
+    // the next one. Then all is tried again, with another port. That this happens a hundred times
+    // is as good as impossible.
     let wants_free_port = addresses.iter().any(|address| address.port() == 0);
     let mut tries_left = if wants_free_port { 100 } else { 1 };
     loop {

@@ -3,6 +3,71 @@
 //! The bytes of each rule stand behind it, in hexadecimal. `tests/transform.rs` checks every
 //! character.
 
+/// One byte of a block and the two after it, as if a character began there. If the byte is ASCII,
+/// or is not the first of its character, no rule matches.
+pub(super) struct Lane {
+    pub(super) bytes: [u8; 3],
+    /// What to add to each of the bytes. Sums are taken modulo 256, so 0xFF is 1 less.
+    pub(super) add: [u8; 3],
+    /// Whether the upper case of what begins here is known, whatever follows.
+    pub(super) is_known: bool,
+}
+
+/// The rules. The characters of a range differ only in their last byte, or the range has all
+/// last bytes (80 to BF). So the bytes can be compared one by one. No two rules change the same
+/// character.
+impl Lane {
+    /// The characters from `from` to `to` stay as they are, unless another rule changes them.
+    fn keep(&mut self, from: char, to: char) {
+        self.is_known |= self.is_between(from, to);
+    }
+
+    /// The characters from `from` to `to` become as many characters from `upper` on.
+    fn shift(&mut self, from: char, to: char, upper: char) {
+        let applies = self.is_between(from, to);
+        self.change(applies, utf8(from, 0), utf8(upper, 0));
+    }
+
+    /// From `upper` to `to`, upper and lower case take turns. A letter is lower case if its last
+    /// byte and that of `lower` are both odd or both even.
+    fn alternate(&mut self, upper: char, lower: char, to: char) {
+        let last = lower.len_utf8() - 1;
+        let is_lower = self.bytes[last] % 2 == utf8(lower, 0)[last] % 2;
+        let is_between = self.is_between(upper, to);
+        self.is_known |= is_between;
+        self.change(is_between & is_lower, utf8(lower, 0), utf8(upper, 0));
+    }
+
+    /// Whether this is one of the characters from `from` to `to`.
+    fn is_between(&self, from: char, to: char) -> bool {
+        let [first, second, third] = self.bytes;
+        // If the character has two bytes, the third may be any.
+        let from = utf8(from, 0x00);
+        let to = utf8(to, 0xFF);
+        (from[0]..=to[0]).contains(&first)
+            & (from[1]..=to[1]).contains(&second)
+            & (from[2]..=to[2]).contains(&third)
+    }
+
+    /// If a rule applies, notes the difference of each byte: `mask & difference` is the difference
+    /// or 0, without a branch. (As a loop over the three bytes it would not become vector
+    /// instructions.)
+    fn change(&mut self, applies: bool, from: [u8; 3], to: [u8; 3]) {
+        let mask = if applies { 0xFF } else { 0 };
+        self.add[0] = self.add[0].wrapping_add(mask & to[0].wrapping_sub(from[0]));
+        self.add[1] = self.add[1].wrapping_add(mask & to[1].wrapping_sub(from[1]));
+        self.add[2] = self.add[2].wrapping_add(mask & to[2].wrapping_sub(from[2]));
+        self.is_known |= applies;
+    }
+}
+
+/// The bytes of a character that has two or three. If it has two, the third is `fill`.
+fn utf8(character: char, fill: u8) -> [u8; 3] {
+    let mut bytes = [fill; 4];
+    character.encode_utf8(&mut bytes);
+    [bytes[0], bytes[1], bytes[2]]
+}
+
 /// Punctuation that stands between the letters of any script.
 pub(super) fn signs(lane: &mut Lane) {
     lane.keep('\u{80}', '´'); // C2 80..B4, as in C2 AB «. Behind them is µ, a small letter.
@@ -15,7 +80,7 @@ pub(super) fn signs(lane: &mut Lane) {
 pub(super) fn latin_1(lane: &mut Lane) {
     lane.keep('À', 'Þ'); // C3 80..9E
     let is_sharp_s = lane.is_between('ß', 'ß');
-    // C3 9F becomes 53 53: two characters, and as many bytes.
+    // C3 9F becomes 53 53: two characters, and as many bytes. There is no third byte to change.
     lane.change(is_sharp_s, utf8('ß', 0), *b"SS\0");
     lane.shift('à', 'ö', 'À'); // C3 A0..B6: 20 hex less
     lane.shift('ø', 'þ', 'Ø'); // C3 B8..BE: 20 hex less
@@ -70,69 +135,4 @@ pub(super) fn armenian(lane: &mut Lane) {
 
 pub(super) fn georgian(lane: &mut Lane) {
     lane.shift('ა', 'ჺ', 'Ა'); // E1 83 90..BA: E1 B2 and the same
-}
-
-/// One byte of a block and the two after it, as if a character began there. If the byte is ASCII,
-/// or is not the first of its character, no rule matches.
-pub(super) struct Lane {
-    pub(super) bytes: [u8; 3],
-    /// What to add to each of the bytes. Sums are taken modulo 256, so 0xFF is 1 less.
-    pub(super) add: [u8; 3],
-    /// Whether the upper case of what begins here is known, whatever follows.
-    pub(super) is_known: bool,
-}
-
-/// The rules. The characters of a range differ only in their last byte, or the range has all
-/// last bytes (80 to BF). So the bytes can be compared one by one. No two rules change the same
-/// character.
-impl Lane {
-    /// The characters from `from` to `to` stay as they are, unless another rule changes them.
-    fn keep(&mut self, from: char, to: char) {
-        self.is_known |= self.is_between(from, to);
-    }
-
-    /// The characters from `from` to `to` become as many characters from `upper` on.
-    fn shift(&mut self, from: char, to: char, upper: char) {
-        let applies = self.is_between(from, to);
-        self.change(applies, utf8(from, 0), utf8(upper, 0));
-    }
-
-    /// From `upper` to `to`, upper and lower case take turns. So a letter is a lower case if its
-    /// last byte is odd or even as that of `lower` is.
-    fn alternate(&mut self, upper: char, lower: char, to: char) {
-        let last = lower.len_utf8() - 1;
-        let is_lower = self.bytes[last] % 2 == utf8(lower, 0)[last] % 2;
-        let is_between = self.is_between(upper, to);
-        self.is_known |= is_between;
-        self.change(is_between & is_lower, utf8(lower, 0), utf8(upper, 0));
-    }
-
-    /// Whether this is one of the characters from `from` to `to`.
-    fn is_between(&self, from: char, to: char) -> bool {
-        let [first, second, third] = self.bytes;
-        // If the character has two bytes, the third may be any.
-        let from = utf8(from, 0x00);
-        let to = utf8(to, 0xFF);
-        (from[0]..=to[0]).contains(&first)
-            & (from[1]..=to[1]).contains(&second)
-            & (from[2]..=to[2]).contains(&third)
-    }
-
-    /// If a rule applies, notes the difference of each byte: `mask & difference` is the difference
-    /// or 0, without a branch. (As a loop over the three bytes it would not become vector
-    /// instructions.)
-    fn change(&mut self, applies: bool, from: [u8; 3], to: [u8; 3]) {
-        let mask = if applies { 0xFF } else { 0 };
-        self.add[0] = self.add[0].wrapping_add(mask & to[0].wrapping_sub(from[0]));
-        self.add[1] = self.add[1].wrapping_add(mask & to[1].wrapping_sub(from[1]));
-        self.add[2] = self.add[2].wrapping_add(mask & to[2].wrapping_sub(from[2]));
-        self.is_known |= applies;
-    }
-}
-
-/// The bytes of a character that has two or three. If it has two, the third is `fill`.
-fn utf8(character: char, fill: u8) -> [u8; 3] {
-    let mut bytes = [fill; 4];
-    character.encode_utf8(&mut bytes);
-    [bytes[0], bytes[1], bytes[2]]
 }
