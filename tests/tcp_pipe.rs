@@ -203,6 +203,20 @@ fn an_end_with_something_unanswered_is_an_error_at_once() {
 }
 
 #[test]
+fn a_server_that_ends_last_is_not_waited_for() {
+    // Its end shows that the answer to the last line is whole.
+    let port = scripted_tcp([Step::ReadAll, Step::Say("HELLO")]);
+    let times = (0..5).map(|_| {
+        let start = Instant::now();
+        let input = Cursor::new("hello");
+        tcp_client(port).pipe(input, io::sink(), |_| {}).unwrap();
+        start.elapsed()
+    });
+    // The half second is for an input that has not ended. One of the five is not held up.
+    assert!(times.min() < Some(Duration::from_millis(400)));
+}
+
+#[test]
 fn a_pipe_that_waits_is_timed_out_on_every_system() {
     let port = scripted_tcp([Step::ReadAll, Step::Stay]);
     let address = SocketAddr::from(([127, 0, 0, 1], port));
