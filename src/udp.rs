@@ -81,6 +81,8 @@
 //!   no machine has stays there until the system gives up looking for that machine. Some hundred
 //!   forged datagrams with such sources, or a slow link to one peer, delay everybody by seconds.
 //!   Serve on localhost or behind a firewall.
+//! - Where the system lets datagrams pass that claim to come from a broadcast address of its own
+//!   network, such a datagram makes the server report that it may not send.
 //! - A router that translates addresses (NAT) keeps an entry for each socket, so for each sentence.
 //! - Only the ports of the last 64 sockets are kept from use. An answer that comes later than that
 //!   may find its port used again, and be taken for another sentence's.
