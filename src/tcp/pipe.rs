@@ -56,12 +56,7 @@ pub(super) fn run(
     // noted at most `longest_write` after it moved.
     let longest_write = timeout / 8;
     let longest_read = longest_write.min(LONGEST_READ);
-    socket
-        .set_write_timeout(Some(longest_write))
-        .map_err(PipeError::Network)?;
-    socket
-        .set_read_timeout(Some(longest_read))
-        .map_err(PipeError::Network)?;
+    set_timeouts(socket, longest_read, longest_write).map_err(PipeError::Network)?;
 
     let shared = Arc::new(SharedSenderState::default());
     let sender = Sender {
@@ -89,15 +84,23 @@ pub(super) fn run(
         last_received: Instant::now(),
     };
     let result = receiver.run(output).and_then(|()| {
-        connection
-            .check_nothing_has_come()
-            .map_err(PipeError::Network)
+        let look = connection.check_nothing_has_come();
+        look.map_err(PipeError::Network)
     });
     // This ends the sender if it waits for the network. It fails if the connection has been reset,
     // and then there is nothing to end.
     let _ = socket.shutdown(Shutdown::Both);
     tell!(observer, "closed the connection to {}", connection.server);
     result
+}
+
+fn set_timeouts(
+    socket: &TcpStream,
+    longest_read: Duration,
+    longest_write: Duration,
+) -> io::Result<()> {
+    socket.set_read_timeout(Some(longest_read))?;
+    socket.set_write_timeout(Some(longest_write))
 }
 
 /// Reads the input and sends it.

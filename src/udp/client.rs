@@ -145,11 +145,13 @@ impl Client {
             // The first send does not wait: the send buffer is empty. For the later ones, a timeout
             // is set at the end of the loop.
             match call_socket(wait, || socket.send(sentence)) {
-                Ok(_) => tell!(
-                    observer,
-                    "sent {} from port {port} to {server}, try {tries}",
-                    Bytes(sentence.len())
-                ),
+                Ok(size) => {
+                    let bytes = Bytes(size);
+                    tell!(
+                        observer,
+                        "sent {bytes} from port {port} to {server}, try {tries}"
+                    );
+                }
                 Err(error) if says_nobody_is_there(&error) => return Err(error),
                 // The send buffer is full.
                 Err(error) if error.kind() == ErrorKind::TimedOut => {}
@@ -166,16 +168,9 @@ impl Client {
             )?;
             if let Some(size) = answer {
                 let time = start.elapsed();
-                tell!(
-                    observer,
-                    "received {} from {server} after {time:.1?}",
-                    Bytes(size)
-                );
-                // After several tries nobody knows which of them was answered. So only the answer
-                // to a single try is timed (Karn's algorithm, RFC 6298).
-                if tries == 1 {
-                    self.first_wait = (3 * time).clamp(SHORTEST_WAIT, LONGEST_WAIT);
-                }
+                let bytes = Bytes(size);
+                tell!(observer, "received {bytes} from {server} after {time:.1?}");
+                self.set_first_wait(time, tries);
                 return Ok(self.buffer[..size].to_vec());
             }
             if Instant::now() >= deadline {
@@ -184,6 +179,15 @@ impl Client {
             wait = LONGEST_WAIT.min(2 * wait);
             // The next send may have to wait until a slow link has taken the earlier ones.
             socket.set_write_timeout(Some(wait.min(time_left(deadline))))?;
+        }
+    }
+
+    /// Sets how long the next sentence waits, by the time that an answer took after `tries`.
+    fn set_first_wait(&mut self, time: Duration, tries: u32) {
+        // After several tries nobody knows which of them was answered. So only the answer to a
+        // single try is timed (Karn's algorithm, RFC 6298).
+        if tries == 1 {
+            self.first_wait = (3 * time).clamp(SHORTEST_WAIT, LONGEST_WAIT);
         }
     }
 }
