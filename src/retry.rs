@@ -42,10 +42,10 @@ pub(crate) fn retry_interrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> i
 /// Like [`retry_interrupted`], for a socket with a timeout. When the timeout is over, the error is
 /// `TimedOut` on every system; Unix itself says `WouldBlock`.
 ///
-/// Each call that is made again waits for the whole timeout. So the time is taken here, too: a
-/// process that is stopped and continued again and again must not wait forever. After the timeout
-/// the call is made once more, because what it waits for may have come while the process was
-/// stopped.
+/// Each call that is made again waits for the whole timeout. So the time is measured here, too: a
+/// process that is stopped and continued again and again must not wait forever. If the timeout is
+/// over, the call is made one last time, because what it waits for may have come while the process
+/// was stopped.
 pub(crate) fn call_socket<T>(
     timeout: Duration,
     mut call: impl FnMut() -> io::Result<T>,

@@ -175,7 +175,8 @@ pub fn serve(
             }
         })?;
     }
-    // When no `ready` is left, `recv` returns an error and does not wait forever.
+    // If a thread ended before its `send`, no `ready` would be left some day, and `recv` would
+    // return an error and not wait forever.
     drop(ready);
     for _ in 0..connections.get() {
         all_ready.recv().map_err(io::Error::other)?;

@@ -137,6 +137,7 @@ fn append_first(bytes: &[u8], output: &mut Vec<u8>) -> usize {
     };
     if let Some(character) = chunk.valid().chars().next() {
         for upper in character.to_uppercase() {
+            // `encode_utf8` needs four bytes of room, and returns what it has written there.
             output.extend_from_slice(upper.encode_utf8(&mut [0; 4]).as_bytes());
         }
         return character.len_utf8();

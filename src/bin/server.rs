@@ -140,7 +140,7 @@ fn observer(socket_name: String, reporter: Arc<Reporter>) -> impl Fn(Event) {
 const TROUBLE_IS_OVER_AFTER: Duration = Duration::from_secs(2);
 
 /// Writes the events of all sockets to stderr: every step if `verbose`, and trouble when it begins.
-/// While one socket has trouble, the trouble of others is not written as well.
+/// While one socket has trouble, the trouble of other sockets is not written.
 struct Reporter {
     verbose: bool,
     /// When a socket last reported trouble, whether it was written or not.

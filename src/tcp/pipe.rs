@@ -77,7 +77,7 @@ pub(super) fn run(
             peer: connection.server,
             observer: &observer,
         },
-        // Longer by the time that the sender's note may be late.
+        // A write that waits notes its progress up to `longest_write` late.
         patience: timeout + longest_write,
         shared: &shared,
         received: Count::default(),

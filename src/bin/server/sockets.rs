@@ -86,9 +86,12 @@ fn bind_protocol(
         if let Some(port) = sockets.port {
             address.set_port(port);
         }
-        let Err(error) = sockets.add(protocol, address) else {
-            has_socket = true;
-            continue;
+        let error = match sockets.add(protocol, address) {
+            Err(error) => error,
+            Ok(()) => {
+                has_socket = true;
+                continue;
+            }
         };
         let kind = error.kind();
         let reason = error.to_string();
