@@ -175,8 +175,8 @@ pub fn serve(
             }
         })?;
     }
-    // If a thread ended before its `send`, no `ready` would be left some day, and `recv` would
-    // return an error and not wait forever.
+    // If a thread ended before its `send`, `recv` would otherwise wait forever. Without any `ready`
+    // it returns an error.
     drop(ready);
     for _ in 0..connections.get() {
         all_ready.recv().map_err(io::Error::other)?;

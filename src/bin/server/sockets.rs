@@ -86,12 +86,10 @@ fn bind_protocol(
         if let Some(port) = sockets.port {
             address.set_port(port);
         }
-        let error = match sockets.add(protocol, address) {
-            Err(error) => error,
-            Ok(()) => {
-                has_socket = true;
-                continue;
-            }
+        let Err(error) = sockets.add(protocol, address) else {
+            // It is bound.
+            has_socket = true;
+            continue;
         };
         let kind = error.kind();
         let reason = error.to_string();
