@@ -48,6 +48,8 @@ fn terminal_with(before: &str, flags: &'static str, port: u16) -> Option<Termina
     let command = format!("{before} '{CLIENT}' {flags} --port {port}");
     let mut script = Command::new("script");
     script.args(["-qe", "--echo", "never", "-c", &command, "/dev/null"]);
+    // The user's own shell may have another language.
+    script.env("SHELL", "/bin/sh").env("LC_ALL", common::LOCALE);
     script.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut script = script.spawn().unwrap();
     let mut pipe = script.stdout.take().unwrap();

@@ -32,6 +32,10 @@ pub const PROTOCOLS: [&str; 2] = ["--udp", "--tcp"];
 /// Far more than anything here should take: what waits longer is broken.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
+/// The locale of all that the tests start. Every machine has it. If the user's own is not installed, bash complains about
+/// that on stderr.
+pub const LOCALE: &str = "C";
+
 // What the client says, with words for which `error_line` puts names in.
 pub const CLOSED: &str = "SERVER closed the connection before answering everything";
 pub const MORE: &str = "SERVER answers more than it was asked; is it an upper-case echo?";
@@ -128,6 +132,7 @@ pub fn run(command: &mut Command) -> Output {
 }
 
 fn run_with(command: &mut Command, input: Option<Vec<u8>>, output: Option<File>) -> Output {
+    command.env("LC_ALL", LOCALE);
     if input.is_some() {
         command.stdin(Stdio::piped());
     }
@@ -204,6 +209,7 @@ impl Program {
     }
 
     pub fn spawn_with_stderr(command: &mut Command, stderr: Stdio) -> Self {
+        command.env("LC_ALL", LOCALE);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.stderr(stderr).spawn().unwrap();
         Self {
