@@ -1,3 +1,6 @@
+// In the examples, here and in other files: a line that begins with `#` runs, but the documentation
+// does not show it. The last one says of which type the errors are that `?` returns.
+
 //! The upper-case echo of the networking textbooks (Kurose & Ross, *Computer Networking*, 2.7) over
 //! UDP and TCP.
 //!
@@ -8,10 +11,12 @@
 //! | [`udp`] | the book's UDP programs, and where they hang, cut or crash; [`serve`](udp::serve); a [`Client`](udp::Client) that sends again what the network has lost |
 //! | [`tcp`] | the book's TCP programs, and where they hang, cut or crash; [`serve`](tcp::serve); a [`Client`](tcp::Client) that asks line by line or sends a whole stream |
 //! | this page | the transform: [`uppercase()`] for bytes, [`copy`] for a stream; [`Event`], what servers and clients tell of |
+//! | `src/retry.rs` | what is done again, and for how long; UDP and TCP use it |
+//! | `src/bin` | the two programs: flags, messages, exit status |
 //!
 //! The README shows where each step of the book's programs is in the source. Nothing here prints,
-//! reads flags or ends the process: that is what the programs in `src/bin` do. Servers take sockets
-//! that are already bound.
+//! reads flags or ends the process: that is what the programs do. Servers take sockets that are
+//! already bound.
 //!
 //! # Examples
 //!
@@ -61,22 +66,26 @@
 //!   if it may answer the source and the answer fits in a datagram. An answer has at most 3 times
 //!   the bytes of its sentence, and for ASCII exactly as many. So the answers to sentences of up to
 //!   21,835 bytes always fit (on macOS: see the limits of [`udp`](udp#limits)).
-//! - **No answers to servers.** Nothing is answered to a source that looks like a server: port 0, a
-//!   port below 1024, the server's own port, or a multicast, broadcast or unspecified address.
+//! - **No answers to servers.** Nothing is answered to a source that looks like a server (a port
+//!   below 1024, or the server's own port) or that cannot be one client (port 0, or a multicast,
+//!   broadcast or unspecified address).
 //! - **TCP answers.** The output is the upper case of the input, however the network cut it.
 //!   Nothing waits for a newline, and nothing is lost at the half-close.
 //! - **The server goes on.** No peer (the program at the other end), no packet and no shortage of
 //!   file descriptors (a process has one for each open file and socket) ends it. When a shortage is
 //!   over, it serves again.
 //! - **It is bounded.** [`tcp::serve`] never has more connections than its limit, with fixed memory
-//!   for each. A client that is silent, or that never reads, holds one no longer than a few times
-//!   the idle timeout. A connection beyond the limit waits, and is served when another ends.
-//! - **The client ends** when its input has ended, or when the server has failed: with exit status
-//!   0 only if everything was answered, whole, and nothing else had come by then, or if the reader
-//!   of its output has left. Otherwise the exit status is 1, and 2 for bad usage.
+//!   for each. A client that is silent holds one no longer than the idle timeout, and a client that
+//!   never reads no longer than a few times that. A connection beyond the limit waits, and is
+//!   served when another ends.
+//! - **The client ends** when its input has ended and is answered, or when the server has failed.
+//!   Its exit status is 0 if everything was answered, whole, and nothing else had come by then. It
+//!   is also 0 if the reader of its output has left. Otherwise it is 1, and 2 for bad usage. (At a
+//!   terminal, a UDP line that fails does not end it. In a TCP pipe, a silent server is not a
+//!   failure while the input may bring more.)
 //! - **Answers belong to their lines.** An answer that [`udp::Client`] returns was sent for that
-//!   sentence, also after loss, delay, reordering and duplicates, unless it is more than 64
-//!   sentences late.
+//!   sentence, also after loss, delay, reordering and duplicates, unless 64 sockets were used
+//!   since.
 //! - **Any amount of input** goes through [`tcp::Client::pipe`] and [`copy`], in constant memory
 //!   and without deadlock.
 //! - **The textbook's programs** work on either side.
@@ -93,8 +102,9 @@ use std::{fmt, io};
 /// Tells an observer of a step. The text is written as for `println!`:
 /// `tell!(observer, "sent {n}")` becomes `observer(Event::Step(format_args!("sent {n}")))`.
 ///
-/// In the definition, `$($text:tt)+` takes everything behind the first comma as it stands, and
-/// `$crate` is this library.
+/// It is a macro, because a function cannot take `"sent {n}"` apart. `macro_rules!` has on the left
+/// what the caller writes, and on the right what becomes of it: `$observer:expr` is any expression,
+/// `$($text:tt)+` is everything behind the first comma, and `$crate` is this library.
 macro_rules! tell {
     ($observer:expr, $($text:tt)+) => {
         $observer($crate::Event::Step(format_args!($($text)+)))
@@ -114,12 +124,12 @@ pub const DEFAULT_PORT: u16 = 12000;
 /// What a server or a client tells its observer.
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'a> {
-    /// A step of the protocol. Its text has been written with `format_args!`, and is put together
-    /// only if the observer displays it.
+    /// A step of the protocol. `format_args!` does not build a text, it only borrows the values for
+    /// it. The text is built when, and if, the observer displays the event.
     Step(fmt::Arguments<'a>),
     /// A server could not accept or receive, or was not permitted to send, because of this error.
-    /// It is told each time. A failing accept or receive is tried again, and told again, after 1 s
-    /// at most.
+    /// The observer is told of each failure. A failing accept or receive is tried again, and told
+    /// again, after 1 s at most.
     Stalled(&'a io::Error),
 }
 

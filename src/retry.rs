@@ -39,13 +39,14 @@ pub(crate) fn retry_interrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> i
     }
 }
 
-/// Like [`retry_interrupted`], for a socket with a timeout. When the timeout is over, the error is
-/// `TimedOut` on every system; Unix itself says `WouldBlock`.
+/// Like [`retry_interrupted`], for a call of a socket with a timeout. The caller has set `timeout`
+/// on the socket. When it is over, the error is `TimedOut` on every system; Unix itself says
+/// `WouldBlock`.
 ///
-/// Each call that is made again waits for the whole timeout. So the time is measured here, too: a
-/// process that is stopped and continued again and again must not wait forever. If the timeout is
-/// over, the call is made one last time, because what it waits for may have come while the process
-/// was stopped.
+/// When a call is made again, the system starts its timeout anew. So the time is measured here,
+/// too: a process that is stopped and continued again and again must not wait forever. If the
+/// timeout is over, the call is made one last time, because what it waits for may have come while
+/// the process was stopped.
 pub(crate) fn call_socket<T>(
     timeout: Duration,
     mut call: impl FnMut() -> io::Result<T>,
@@ -101,15 +102,15 @@ pub(crate) fn retry_with_backoff<T>(
 ///
 /// If all fail, the most telling error is returned: a timeout (somebody may be there and be slow)
 /// before an error of this machine ("too many open files"), and that before "nobody is there". Of
-/// two that tell the same, it is the earlier one, because the system lists first the addresses that
-/// it can reach.
+/// two equal errors the first is returned, because the system lists first the addresses that it can
+/// reach.
 pub(crate) fn try_each_address<T>(
     addresses: &[SocketAddr],
     deadline: Instant,
     mut attempt: impl FnMut(SocketAddr, Instant) -> io::Result<T>,
 ) -> io::Result<T> {
     let mut failure: Option<io::Error> = None;
-    let mut addresses_left = addresses.len() as u32;
+    let mut addresses_left = addresses.len() as u32; // a Duration can be divided by a u32
     for &address in addresses {
         let now = Instant::now();
         let share = deadline.saturating_duration_since(now) / addresses_left;
@@ -171,6 +172,8 @@ mod tests {
     /// Makes calls that fail with these kinds, one after the other, and then succeed. Returns how
     /// often the observer was told.
     fn times_told(failures: &[io::ErrorKind]) -> usize {
+        // An `Fn` may not change a plain variable. A `Cell` can be changed through a shared
+        // reference.
         let told = std::cell::Cell::new(0);
         let mut failures = failures.iter();
         let observer = |_: Event| told.set(told.get() + 1);

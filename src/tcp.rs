@@ -21,7 +21,7 @@
 //!
 //! let welcoming_socket = TcpListener::bind("127.0.0.1:0")?; // in the book: port 12000
 //! # let server_address = welcoming_socket.local_addr()?;
-//! std::thread::spawn(move || serve(&welcoming_socket)); // in the book: the main program
+//! std::thread::spawn(move || serve(&welcoming_socket)); // in the book: `serve` is the main program
 //! # let timeout = std::time::Duration::from_secs(5);
 //! # let mut client = uppercase_echo::tcp::Client::connect(&[server_address], timeout, |_| {})?;
 //! # assert_eq!(client.ask(b"hello", |_| {})?, b"HELLO");
@@ -63,35 +63,36 @@
 //!   `shutdown(Write)` tells the other side that no more will come, while the other direction stays
 //!   open. Only [`Client::pipe`] does that. At a terminal another line may always follow, so
 //!   [`Client::ask`] cannot.
-//! - **The client would hang with much text**, if it sent all and read the answers then: see
-//!   [`Client::pipe`], which does both at once.
-//! - **The server cannot be restarted at once.** The side that closes a connection first keeps its
-//!   port for a minute (TIME-WAIT), so that late segments of this connection are not taken for
-//!   those of another. [`TcpListener::bind`] sets `SO_REUSEADDR`, which permits a new server on
-//!   that port if the old one had set it, too. (So it is on Linux. Windows restarts without it.)
+//! - **The client would hang with much text**, if it sent all of it and only then read the answers:
+//!   see [`Client::pipe`], which does both at once.
+//! - **The book's Python server cannot be restarted at once.** The side that closes a connection
+//!   first keeps its port for a minute (TIME-WAIT), so that late segments of this connection are
+//!   not taken for those of another. `SO_REUSEADDR` permits a new server on that port, if the old
+//!   one had set it, too. [`TcpListener::bind`] sets it, except on Windows, which does not need it.
 //!
 //! # Limits
 //!
 //! - std's listen backlog is 128. When more than N + 128 (N is the number of threads) clients come
 //!   in one instant, some wait a second for their system to try again, and on Linux (SYN cookies) a
 //!   few are reset or end without an answer.
-//! - On Linux a thread that waits in `accept` holds a descriptor already: `ulimit -n` must exceed N
-//!   times the addresses, or whole addresses are never served.
-//! - A name that means both `0.0.0.0` and `::` needs the same port twice, and the server does not
-//!   start.
+//! - On Linux a thread that waits in `accept` holds a descriptor already. So a server on two
+//!   addresses needs more than 2 N descriptors (`ulimit -n`). With fewer, the threads of one
+//!   address may hold all of them, and the other address is never served.
+//! - A host name that stands for both `0.0.0.0` and `::` would need the same port twice. The server
+//!   does not start.
 //! - One byte per idle timeout keeps a connection, and one peer may hold all N.
 //! - A server that reads very slowly, and answers nothing meanwhile, looks to its client like one
-//!   that reads nothing: its system tells of free room only in large pieces (on loopback about 64
-//!   KB). The client's timeout must be longer than the server takes to read such a piece.
+//!   that reads nothing: the receive window opens only in large steps (on loopback about 64 KB).
+//!   The client's timeout must be longer than the server takes to read so much.
 //! - A client that never reads ties up the system's buffers, several megabytes for each connection.
 //! - An answer that is cut within a last line without a newline cannot be told from a whole one.
 //! - If the client's system gives a connection up (Linux does after about 15 minutes without an
 //!   acknowledgement), an answer may also be cut there.
-//! - The book's server in the Java edition ends every answer with a newline. If the input's last
-//!   line has none, its answer is one newline more than was asked, and [`Client::pipe`] returns an
-//!   error.
-//! - A socket that is connected to itself leaves its port in use for a minute (TIME-WAIT). It can
-//!   only happen with a port that the system gives to clients.
+//! - The book's server in the Java edition ends every answer with a newline, also when the input's
+//!   last line has none. That is more than was asked, and [`Client::pipe`] returns an error.
+//! - Where nothing is listening, the system may connect a client's socket to itself. [`Client`]
+//!   closes it, but its port then stays in use for a minute (TIME-WAIT), and no server can take it.
+//!   It can only happen with a port that the system gives to clients.
 //! - Urgent data (TCP's `URG`) is not part of the stream.
 //! - Windows makes no promise about a connection after a timed-out send. It has been seen to work
 //!   under Wine.
@@ -130,9 +131,9 @@ const STACK_SIZE: usize = 128 * 1024;
 ///
 /// A connection is closed after the client has finished sending and everything is answered. It is
 /// also closed when its thread has waited for `idle`: because the client sent nothing, or because
-/// it did not read its answers. When an accept fails, the thread pauses for 5 ms or, if that goes
-/// on, up to 1 s, and tries again. `observer` is told of everything that happens. The threads run
-/// until the process ends.
+/// it did not read its answers. When an accept fails, the thread tries again: at once if a client
+/// was the cause, and otherwise after a pause of 5 ms or, if that goes on, up to 1 s. `observer` is
+/// told of everything that happens. The threads run until the process ends.
 ///
 /// # Errors
 ///
@@ -161,13 +162,13 @@ pub fn serve(
         let server = Arc::clone(&server);
         let ready = ready.clone();
         // `thread::spawn` would panic if the thread cannot be started.
-        let thread = thread::Builder::new().stack_size(STACK_SIZE);
-        thread.spawn(move || {
+        let builder = thread::Builder::new().stack_size(STACK_SIZE);
+        builder.spawn(move || {
             // All memory is allocated before the `send`, so that a server that has started does not
-            // fail for want of it.
+            // fail for lack of it.
             let mut copier = Copier::new();
             let all_have_started = ready.send(()).is_ok();
-            drop(ready);
+            drop(ready); // see below
             if all_have_started {
                 loop {
                     server.serve_one(&mut copier);
@@ -175,8 +176,8 @@ pub fn serve(
             }
         })?;
     }
-    // If a thread ended before its `send`, `recv` would otherwise wait forever. Without any `ready`
-    // it returns an error.
+    // When every `ready` is dropped, `recv` returns an error. So if a thread has ended before its
+    // `send`, `recv` does not wait forever.
     drop(ready);
     for _ in 0..connections.get() {
         all_ready.recv().map_err(io::Error::other)?;
@@ -258,8 +259,8 @@ struct Observed<'a, O> {
 // writer of one stream at a time. The same is done here for `&Observed`.
 impl<O: Fn(Event)> Read for &Observed<'_, O> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        // `Read` is implemented for the type `&TcpStream`, and `read` takes `&mut self`. So it
-        // needs a `&mut &TcpStream`: the variable is `mut`, and the stream is only shared.
+        // `read` takes `&mut self`, and its `Self` is `&TcpStream`. So the reference is copied into
+        // a variable that is `mut`. The stream itself is only shared.
         let mut socket = self.socket;
         let size = call_socket(self.timeout, || socket.read(buffer))?;
         if size == 0 {
@@ -284,6 +285,6 @@ impl<O: Fn(Event)> Write for &Observed<'_, O> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        Ok(()) // a TcpStream has no buffer of its own
     }
 }

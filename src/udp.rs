@@ -18,7 +18,7 @@
 //!
 //! let server_socket = UdpSocket::bind("127.0.0.1:0")?; // in the book: port 12000
 //! # let server_address = server_socket.local_addr()?;
-//! std::thread::spawn(move || serve(&server_socket)); // in the book: the main program
+//! std::thread::spawn(move || serve(&server_socket)); // in the book: `serve` is the main program
 //! # let timeout = std::time::Duration::from_secs(5);
 //! # let mut client = uppercase_echo::udp::Client::new(&[server_address], timeout);
 //! # assert_eq!(client.ask(b"hello", |_| {})?, b"HELLO");
@@ -32,8 +32,8 @@
 //!
 //! # let server_socket = UdpSocket::bind("127.0.0.1:0")?;
 //! # let server_address = server_socket.local_addr()?;
-//! // `server_address` is the book's ('hostname', 12000).
 //! # uppercase_echo::udp::serve(server_socket, |_| {})?;
+//! // `server_address` is the book's ('hostname', 12000).
 //! let client_socket = UdpSocket::bind("0.0.0.0:0")?; // any free port
 //! client_socket.send_to(b"hello", server_address)?;
 //! let mut message = [0; 2048];
@@ -77,12 +77,12 @@
 //! - Two servers on different ports from 1024 up can still be made to answer each other.
 //! - A client knows the server by its address and port. Somebody who can forge these, and knows or
 //!   guesses the client's port, can answer in its place.
-//! - All answers share the socket's send buffer. An answer to an address of the local network that
-//!   no machine has stays there until the system gives up looking for that machine. Some hundred
-//!   forged datagrams with such sources, or a slow link to one peer, delay everybody by seconds.
-//!   Serve on localhost or behind a firewall.
-//! - Where the system lets datagrams pass that claim to come from a broadcast address of its own
-//!   network, such a datagram makes the server report that it may not send.
+//! - All answers share the socket's send buffer. If a source is an address of the local network
+//!   that no machine has, the answer stays in the buffer until the system stops looking for that
+//!   machine. Some hundred forged datagrams with such sources, or a slow link to one peer, delay
+//!   everybody by seconds. Serve on localhost or behind a firewall.
+//! - Some systems let a datagram in whose source is the broadcast address of their own network
+//!   (such as 192.0.2.255). They do not permit the answer, and the server reports that.
 //! - A router that translates addresses (NAT) keeps an entry for each socket, so for each sentence.
 //! - Only the ports of the last 64 sockets are kept from use. An answer that comes later than that
 //!   may find its port used again, and be taken for another sentence's.
@@ -123,8 +123,8 @@ const FIRST_CLIENT_PORT: u16 = 1024;
 /// end (CVE-1999-0103, CVE-2024-2169). An answer that is too long for a datagram is not sent.
 ///
 /// The thread runs until the process ends. When a send fails, it goes on at once. When a receive
-/// fails, it pauses for 5 ms or, if that goes on, up to 1 s, and tries again. `observer` is told of
-/// every datagram and what became of it.
+/// fails, it tries again: at once if a client was the cause, and otherwise after a pause of 5 ms
+/// or, if that goes on, up to 1 s. `observer` is told of every datagram and what became of it.
 ///
 /// # Errors
 ///
@@ -139,8 +139,8 @@ pub fn serve(socket: UdpSocket, observer: impl Fn(Event) + Send + 'static) -> io
         answer: Vec::with_capacity(MAX_GROWTH_FACTOR * BUFFER_SIZE),
     };
     // A new thread needs some memory before it runs our code. If there is none, Rust ends the whole
-    // process. So the thread's message is waited for, before anybody is told that the server is
-    // ready.
+    // process. So this function waits until the thread has sent a message, which shows that it
+    // runs.
     let (started, has_started) = mpsc::channel();
     // `thread::spawn` would panic if the thread cannot be started.
     thread::Builder::new().spawn(move || {
@@ -166,6 +166,7 @@ impl<O: Fn(Event)> Server<O> {
     /// Waits for one datagram, and answers it.
     fn answer_one(&mut self) {
         let observer = &self.observer;
+        // It borrows these two fields, not all of `self`: `observer` may be borrowed, too.
         let receive = || self.socket.recv_from(&mut self.datagram);
         // The system attaches the source address to the datagram: that is the client to answer.
         let (size, client) = retry_with_backoff(observer, receive);
@@ -182,8 +183,8 @@ impl<O: Fn(Event)> Server<O> {
             Err(error) if error.kind() == ErrorKind::PermissionDenied => {
                 observer(Event::Stalled(&error));
             }
-            // A client can cause any other error, for example with a sentence whose upper case is
-            // too long.
+            // Most other errors can be caused by a client, for example with a sentence whose upper
+            // case is too long. They must not fill the operator's screen.
             Err(error) => tell!(observer, "cannot send to {client}: {error}"),
         }
     }
@@ -202,13 +203,13 @@ fn is_admissible(client: SocketAddr, own_port: u16) -> bool {
 #[cfg(test)]
 #[allow(clippy::expect_used, reason = "a test")]
 mod tests {
-    use super::is_admissible;
+    use super::{SocketAddr, is_admissible};
 
     #[track_caller]
     fn check(expected: bool, peers: &[&str]) {
         for peer in peers {
-            let parsed = peer.parse().expect(peer);
-            assert_eq!(is_admissible(parsed, 12000), expected, "{peer}");
+            let address: SocketAddr = peer.parse().expect(peer);
+            assert_eq!(is_admissible(address, 12000), expected, "{peer}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! What upper case is, for bytes at hand and for a stream.
 //!
 //! This file is the definition, written plainly. It is slow for long text, so before each character
-//! it lets [`fast::leading`] convert as much as that can. Nothing else depends on `fast`: if
+//! it lets [`fast::leading`] convert as much as it can. Nothing else depends on `fast`: if
 //! `leading` always returned 0, every result would be the same.
 
 use std::io::{self, Read, Write};
@@ -97,7 +97,8 @@ impl Copier {
             self.upper_case.clear();
             let converted = append_finished(&self.buffer[..filled], &mut self.upper_case);
             writer.write_all(&self.upper_case)?;
-            // The next read continues the cut character at the front.
+            // The bytes of a cut character move to the front, and the next read continues them
+            // there.
             self.buffer.copy_within(converted..filled, 0);
             held_back = filled - converted;
         }
@@ -126,7 +127,7 @@ fn append_finished(bytes: &[u8], output: &mut Vec<u8>) -> usize {
 }
 
 /// Appends the upper case of the first character of `bytes`, or what stands there and is not UTF-8.
-/// Returns how many bytes that was: 0 if there is nothing but an unfinished character.
+/// Returns how many bytes that was: 0 if `bytes` is empty, or is only the beginning of a character.
 fn append_first(bytes: &[u8], output: &mut Vec<u8>) -> usize {
     // The first character is in the first four bytes: none is longer.
     let window = &bytes[..bytes.len().min(4)];

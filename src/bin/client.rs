@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Error, Result, bail};
 use clap::{ArgGroup, Parser};
 use uppercase_echo::tcp::{AskError, PipeError};
 use uppercase_echo::{DEFAULT_PORT, Event, tcp, udp, uppercase};
@@ -87,6 +87,7 @@ fn run(args: Args) -> Result<ExitCode> {
         }),
     };
     let verbose = args.verbose;
+    // It holds only `verbose`, so it can be copied.
     let observer = move |event: Event| {
         if verbose {
             common::note(format_args!("{event}"));
@@ -114,7 +115,7 @@ fn ask_over_udp(
     while let Some(line) = lines.next()? {
         match ask_datagram(target, &mut client, &line, observer) {
             Ok(answer) => line.print(answer)?,
-            // The user sees the error, and may type another line: no connection is lost.
+            // The user sees the error, and may type another line: UDP has no connection to lose.
             Err(error) if is_terminal => exit_code = common::fail(&error),
             Err(error) => return Err(error),
         }
@@ -190,6 +191,6 @@ fn pipe_over_tcp(
         Err(PipeError::Input(error)) => Err(lines::stdin_error(error)),
         Err(PipeError::Output(error)) => Err(lines::stdout_error(error)),
         Err(PipeError::Network(error)) => Err(target.explain(error)),
-        Err(PipeError::Thread(error)) => Err(error).context("cannot start a thread"),
+        Err(PipeError::Thread(error)) => Err(Error::new(error).context("cannot start a thread")),
     }
 }

@@ -94,7 +94,7 @@ fn start(args: &Args) -> Result<()> {
         serve_tcp(&name, listener, args, &reporter)?;
     }
     for (name, socket) in sockets.udp {
-        let observer = observer(name.clone(), Arc::clone(&reporter));
+        let observer = observer_of(name.clone(), Arc::clone(&reporter));
         udp::serve(socket, observer)
             .with_context(|| format!("cannot start a thread for {name}"))?;
     }
@@ -116,8 +116,9 @@ fn serve_tcp(
     args: &Args,
     reporter: &Arc<Reporter>,
 ) -> Result<()> {
-    let observer = observer(name.to_owned(), Arc::clone(reporter));
+    let observer = observer_of(name.to_owned(), Arc::clone(reporter));
     let connections = usize::from(args.max_connections);
+    // clap has checked it. For `None`, `context` returns an error.
     let threads = NonZero::new(connections).context("--max-connections must be at least 1")?;
     tcp::serve(listener, threads, args.idle_timeout, observer).map_err(|error| {
         if connections == 1 {
@@ -131,19 +132,20 @@ fn serve_tcp(
 }
 
 /// Returns what reports the events of one socket.
-fn observer(socket_name: String, reporter: Arc<Reporter>) -> impl Fn(Event) {
+fn observer_of(socket_name: String, reporter: Arc<Reporter>) -> impl Fn(Event) + Send + Sync {
     move |event| reporter.report(&socket_name, event)
 }
 
-/// Trouble that has not been reported for so long counts as over. A failing accept or receive is
-/// reported once a second or more often, a refused answer whenever there is one.
+/// When no socket has had trouble for so long, the trouble is over. A failing accept or receive is
+/// tried again, and so seen again, within a second. An answer that may not be sent is seen whenever
+/// there is one.
 const TROUBLE_IS_OVER_AFTER: Duration = Duration::from_secs(2);
 
 /// Writes the events of all sockets to stderr: every step if `verbose`, and trouble when it begins.
 /// While one socket has trouble, the trouble of other sockets is not written.
 struct Reporter {
     verbose: bool,
-    /// When a socket last reported trouble, whether it was written or not.
+    /// When a socket last had trouble, whether it was written or not.
     last_trouble: Mutex<Option<Instant>>,
 }
 
@@ -157,8 +159,8 @@ impl Reporter {
     }
 
     fn report_trouble(&self, socket_name: &str, event: Event) {
-        // If another thread holds the lock, it is reporting trouble just now, and this thread goes
-        // on without. So at most one thread waits if nobody reads stderr.
+        // If another thread holds the lock, it is reporting trouble just now, and this thread does
+        // not report its own. So at most one thread waits if nobody reads stderr.
         let Ok(mut last_trouble) = self.last_trouble.try_lock() else {
             return;
         };

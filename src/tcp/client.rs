@@ -57,8 +57,9 @@ impl Client {
     /// connection, or when it answers once and closes, as the textbook's does. After an error, too,
     /// the next line gets a new connection.
     ///
-    /// `ask` writes first and reads then. With a line of megabytes the buffers of both sides would
-    /// fill, and each side would wait for the other. Use [`pipe`](Self::pipe) for such lines.
+    /// `ask` writes the whole line and only then reads. With a line of megabytes the buffers of
+    /// both sides would fill, and each side would wait for the other. Use [`pipe`](Self::pipe) for
+    /// such lines.
     ///
     /// # Errors
     ///
@@ -114,14 +115,14 @@ impl Client {
     /// flushed after each write. At the end of `input` the connection is half-closed, which tells
     /// the server that no more will come.
     ///
-    /// `pipe` returns when everything is answered. It need not wait until the server closes the
-    /// connection, if the newlines show that everything is answered. Upper case has exactly the
-    /// newlines of its text. So:
+    /// `pipe` returns when everything is answered. Upper case has exactly the newlines of its text.
+    /// So:
     ///
     /// - If `input` ends with a newline, everything is answered when as many newlines have come
-    ///   back as were sent.
-    /// - If it does not, the answer to the last line must have begun, too, and only the server's
-    ///   end of the stream shows that it is complete.
+    ///   back as were sent. `pipe` does not wait until the server closes the connection.
+    /// - If it does not, nothing in the stream shows where the last answer ends. So `pipe` waits
+    ///   until the server closes the connection, and something must have come behind the last
+    ///   newline.
     ///
     /// The timeout counts only while the network is waited for, not while `input` has nothing or
     /// `output` takes nothing. So a server that does not answer is not given up as long as `input`
@@ -174,7 +175,7 @@ impl Client {
     }
 }
 
-/// A client's side of a connection. It is closed when it is dropped, and in [`pipe`] by a shutdown.
+/// A client's side of a connection. It is closed when it is dropped.
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) socket: TcpStream,
@@ -194,10 +195,11 @@ impl Connection {
         try_each_address(addresses, deadline, |server, its_deadline| {
             let socket = TcpStream::connect_timeout(&server, time_left(its_deadline))?;
             let own_address = socket.local_addr()?;
-            // Where nothing is listening, the system may choose that very port for the client. The
-            // segment that asks for a connection (SYN) then arrives at the socket that sent it, and
-            // TCP lets both sides ask at once. The comparison is with the peer's address: `server`
-            // may be 0.0.0.0, which reaches 127.0.0.1.
+            // A socket can be connected to itself. Where nothing is listening, the system may give
+            // the server's port to the client. The segment that asks for a connection (SYN) then
+            // arrives at the socket that sent it, and TCP permits that both sides ask at the same
+            // time. The comparison is with the peer's address: `server` may be 0.0.0.0, which
+            // reaches 127.0.0.1.
             if socket.peer_addr().is_ok_and(|peer| peer == own_address) {
                 return Err(ErrorKind::ConnectionRefused.into());
             }
@@ -225,10 +227,15 @@ impl Connection {
                 tell!(observer, "the answer took {:.1?}", start.elapsed());
                 Ok(Some(answer))
             }
-            Err(error) if !says_connection_ended(&error) => Err(error),
-            // It has ended, with a reset or with the end of the stream.
-            Err(_) if answer.is_empty() => Ok(None),
-            Err(_) => Err(ErrorKind::UnexpectedEof.into()),
+            // With a reset, or with the end of the stream.
+            Err(error) if says_connection_ended(&error) => {
+                if answer.is_empty() {
+                    Ok(None)
+                } else {
+                    Err(ErrorKind::UnexpectedEof.into())
+                }
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -240,6 +247,7 @@ impl Connection {
         observer: &impl Fn(Event),
     ) -> io::Result<()> {
         self.check_nothing_has_come()?;
+        // `mut`, as in `Observed`'s own `read`.
         let mut connection = &Observed {
             socket: &self.socket,
             timeout: self.timeout,
@@ -274,8 +282,7 @@ impl Connection {
         self.socket.set_nonblocking(false)?;
         match look {
             Ok(1) => Err(ErrorKind::InvalidData.into()),
-            // Nothing has come, or the connection has ended. If it is used again, that is found
-            // then.
+            // Nothing has come, or the connection has ended. The next use finds the end.
             _ => Ok(()),
         }
     }

@@ -2,8 +2,8 @@
 
 use crate::uppercase::MAX_GROWTH_FACTOR;
 
-/// Upper case has at least the bytes of its text divided by this: `ı` has 2 bytes, and its upper
-/// case `I` has 1 (Unicode 17).
+/// Upper case has at least half as many bytes as its text: `ı` has 2 bytes, and its upper case `I`
+/// has 1 (Unicode 17).
 const MAX_SHRINK_FACTOR: u64 = 2;
 
 /// How much has gone in one direction.

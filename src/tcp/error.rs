@@ -9,7 +9,7 @@ use std::io;
 pub enum AskError {
     /// There was no connection any more, and connecting again failed.
     Connect(io::Error),
-    /// The server gave no proper answer.
+    /// The sentence could not be sent, or the server gave no proper answer.
     Answer(io::Error),
 }
 
@@ -27,7 +27,8 @@ impl Error for AskError {}
 /// What failed in [`Client::pipe`](super::Client::pipe).
 #[derive(Debug)]
 pub enum PipeError {
-    /// The input could not be read. What was sent before is answered, unless the server is silent.
+    /// The input could not be read. The answers to what was sent before have been written, unless
+    /// the server was silent.
     Input(io::Error),
     /// The output could not be written.
     Output(io::Error),

@@ -52,14 +52,15 @@ pub(super) fn run(
 ) -> Result<(), PipeError> {
     let socket = &connection.socket;
     // A write of a large chunk waits until the network has taken all of it. Only a timeout makes it
-    // return earlier, and say how much was taken. So it gets a short one: what a write has moved is
-    // noted at most `longest_write` after it moved.
+    // return earlier, and say how much was taken. So it gets a short one, an eighth of the whole:
+    // the progress of a write is noted at most so late.
     let longest_write = timeout / 8;
     let longest_read = longest_write.min(LONGEST_READ);
     set_timeouts(socket, longest_read, longest_write).map_err(PipeError::Network)?;
 
     let shared = Arc::new(SharedSenderState::default());
     let sender = Sender {
+        // The same socket, with the same timeouts.
         socket: socket.try_clone().map_err(PipeError::Network)?,
         server: connection.server,
         longest_write,
@@ -77,18 +78,20 @@ pub(super) fn run(
             peer: connection.server,
             observer: &observer,
         },
-        // A write that waits notes its progress up to `longest_write` late.
+        // The sender notes the progress of a write up to `longest_write` late.
         patience: timeout + longest_write,
         shared: &shared,
         received: Count::default(),
         last_received: Instant::now(),
     };
-    let result = receiver.run(output).and_then(|()| {
+    let mut result = receiver.run(output);
+    if result.is_ok() {
         let look = connection.check_nothing_has_come();
-        look.map_err(PipeError::Network)
-    });
-    // This ends the sender if it waits for the network. It fails if the connection has been reset,
-    // and then there is nothing to end.
+        result = look.map_err(PipeError::Network);
+    }
+    // The sender may still have the socket. So the connection is closed with a shutdown, which also
+    // ends a write that waits. It fails if the connection has been reset, and then there is nothing
+    // to close.
     let _ = socket.shutdown(Shutdown::Both);
     tell!(observer, "closed the connection to {}", connection.server);
     result
@@ -142,6 +145,7 @@ impl<O: Fn(Event)> Sender<O> {
                 Err(error) => return SenderEnd::InputFailed(error),
             };
             let chunk = &buffer[..size];
+            // Counted before it is sent: see `SenderState::sent`.
             sent.add(chunk);
             self.shared.update(|state| {
                 state.sent = sent;
@@ -150,6 +154,7 @@ impl<O: Fn(Event)> Sender<O> {
             if let Err(error) = self.send(chunk) {
                 return SenderEnd::NetworkFailed(error);
             }
+            // Now it waits for input, and the clock stands still.
             self.shared.update(|state| state.last_progress = None);
         }
     }
@@ -186,8 +191,8 @@ struct Receiver<'a, O> {
     patience: Duration,
     shared: &'a SharedSenderState,
     received: Count,
-    /// When something was last received and then written to the output. A slow output is not the
-    /// server's fault.
+    /// When what was received last had been written to the output. The time for that does not
+    /// count, because a slow output is not the server's fault.
     last_received: Instant,
 }
 
@@ -238,18 +243,19 @@ impl<O: Fn(Event)> Receiver<'_, O> {
     /// sending has failed.
     fn check_progress(&self) -> Result<(), PipeError> {
         let mut state = self.shared.lock();
-        // If the server has ended the connection, that is no failure yet: answers may still be
-        // on their way, and a later read finds the end.
+        // If the server has ended the connection, the sender fails, but that decides nothing yet:
+        // answers may still be on their way, and a later read finds the end.
         let has_failed = match &state.end {
             Some(SenderEnd::NetworkFailed(error)) => !says_connection_ended(error),
             _ => false,
         };
         let is_silent = match state.last_progress {
+            // The sender waits for input.
+            None => false,
             Some(last_progress) => {
                 let last_move = last_progress.max(self.last_received); // the later of the two
                 last_move.elapsed() >= self.patience
             }
-            None => false,
         };
         if has_failed || is_silent {
             return Err(reason_to_give_up(&mut state));
@@ -265,7 +271,8 @@ impl<O: Fn(Event)> Receiver<'_, O> {
     fn finish_after_server(&self, server_end: ServerEnd) -> Result<(), PipeError> {
         let ended_too_early = PipeError::Network(ErrorKind::UnexpectedEof.into());
         let sent_by_now = self.shared.lock().sent;
-        // A reset may have taken away a part of the last line's answer.
+        // The answer to a line without a newline is known to be whole only if the server has closed
+        // the connection. A reset may have taken away a part of it.
         let is_whole = server_end == ServerEnd::Closed || !sent_by_now.has_open_line;
         if !is_whole || !self.received.is_answer_to(&sent_by_now) {
             return Err(ended_too_early);

@@ -13,7 +13,7 @@ pub(super) struct SenderState {
     /// written, so that no answer can come to something that has not been counted.
     pub(super) sent: Count,
     /// When sending last made progress: a chunk began, the network took a part of it, or sending
-    /// ended (since then the last answers are awaited). `None` while the sender waits for input.
+    /// ended (from then on, the last answers are awaited). `None` while the sender waits for input.
     pub(super) last_progress: Option<Instant>,
     /// How sending has ended. `None` while it goes on.
     pub(super) end: Option<SenderEnd>,
@@ -29,16 +29,17 @@ pub(super) enum SenderEnd {
 #[derive(Default)]
 pub(super) struct SharedSenderState {
     state: Mutex<SenderState>,
-    /// With this, the receiver can sleep until the sender has changed the state.
+    /// A condition variable: with it, the receiver can sleep until the sender has changed the
+    /// state.
     changed: Condvar,
 }
 
 impl SharedSenderState {
     /// Locks the state, to look at it.
     pub(super) fn lock(&self) -> MutexGuard<'_, SenderState> {
-        // If a thread panics while it holds the lock, the lock counts as poisoned, and `lock`
-        // returns an error with the guard inside. `into_inner` takes the guard out. Nothing panics
-        // here while it holds the lock.
+        // Nothing panics here while it holds the lock, so this is never an error. (After a panic
+        // the lock would count as poisoned. The error has the guard inside, and `into_inner` takes
+        // it out.)
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -25,25 +25,25 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(200);
 /// busy.
 const RECEIVE_PAUSE: Duration = Duration::from_millis(5);
 
-/// How many used sockets a client keeps open. An answer is hardly ever later than 64 sentences, and
-/// a process may usually have at least 256 file descriptors.
+/// How many used sockets a client keeps open. An answer hardly ever comes when 64 others have been
+/// used, and a process may usually have at least 256 file descriptors.
 const KEPT_SOCKETS: usize = 64;
 
 /// A client that asks one sentence at a time, and sends it again when no answer comes.
 ///
-/// Each sentence has a connected socket of its own for each address that is asked. Its port differs
-/// from the ports of the last 64 sockets, and from the server's port, since [`serve`](super::serve)
-/// does not answer its own port number. So a stranger's datagram is no answer, a closed port is
-/// reported at once, and an answer that comes late or twice does not reach a later sentence. (What
-/// this cannot do: see the [limits](super#limits).)
+/// Each sentence has a connected socket of its own for each address that is asked. So a stranger's
+/// datagram is no answer, and a closed port is reported at once. The socket's port differs from the
+/// ports of the last 64 sockets, so an answer that comes late or twice does not reach a later
+/// sentence. It also differs from the server's port, because [`serve`](super::serve) does not
+/// answer its own port number. (What this cannot do: see the [limits](super#limits).)
 #[derive(Debug)]
 pub struct Client {
     addresses: Vec<SocketAddr>,
     timeout: Duration,
     /// The address that answered the last sentence.
     last_answered: Option<SocketAddr>,
-    /// How long to wait for the next answer before the sentence is sent again.
-    first_wait: Duration,
+    /// How long the next sentence waits for its answer before it is sent again.
+    next_wait: Duration,
     /// The sockets of the last sentences, the oldest in front. While a socket is open, no other
     /// gets its port.
     used_sockets: VecDeque<UdpSocket>,
@@ -59,7 +59,7 @@ impl Client {
             addresses: addresses.to_vec(),
             timeout: timeout.min(LONGEST_TIMEOUT),
             last_answered: None,
-            first_wait: FIRST_WAIT,
+            next_wait: FIRST_WAIT,
             used_sockets: VecDeque::new(),
             buffer: vec![0; BUFFER_SIZE],
         }
@@ -68,12 +68,13 @@ impl Client {
     /// Sends `sentence` and returns the answer. [`is_cut`] tells whether the answer has lost its
     /// end.
     ///
-    /// - If no answer comes, it sends again. The first wait is 1 s. After an answer has been timed,
-    ///   it is three times that round trip, but at least 200 ms. Each further wait is twice as long
-    ///   as the one before, up to 1 s.
-    /// - The address that answered the last sentence is asked alone. If it does not answer, or if
-    ///   the last sentence had no answer, all addresses are asked in turn. Each gets an equal share
-    ///   of the time that is left.
+    /// - If no answer comes, it sends again: after 1 s or, once an answer has been timed, after
+    ///   three times that round trip, but at least 200 ms. Each further wait is twice as long as
+    ///   the one before. None is longer than 1 s.
+    /// - The address that answered the last sentence is asked first, and may take the whole
+    ///   timeout. If it fails earlier, because its port is closed, for example, or if the last
+    ///   sentence had no answer, all addresses are asked in turn. Each gets an equal share of the
+    ///   time that is left.
     /// - An empty answer to a sentence that is not empty is ignored. Some load balancers send it
     ///   for a server that is down.
     ///
@@ -137,7 +138,7 @@ impl Client {
         let server = socket.peer_addr()?;
         let start = Instant::now();
         let mut last_error = None;
-        let mut wait = self.first_wait;
+        let mut wait = self.next_wait;
         let mut tries = 0;
         loop {
             tries += 1;
@@ -169,25 +170,26 @@ impl Client {
             if let Some(size) = answer {
                 let time = start.elapsed();
                 let bytes = Bytes(size);
+                // `.1?` shows one decimal: 1.2ms.
                 tell!(observer, "received {bytes} from {server} after {time:.1?}");
-                self.set_first_wait(time, tries);
+                self.set_next_wait(time, tries);
                 return Ok(self.buffer[..size].to_vec());
             }
             if Instant::now() >= deadline {
                 return Err(last_error.unwrap_or_else(|| ErrorKind::TimedOut.into()));
             }
             wait = LONGEST_WAIT.min(2 * wait);
-            // The next send may have to wait until a slow link has taken the earlier ones.
+            // The next send may have to wait until a slow link has taken the earlier datagrams.
             socket.set_write_timeout(Some(wait.min(time_left(deadline))))?;
         }
     }
 
-    /// Sets how long the next sentence waits, by the time that an answer took after `tries`.
-    fn set_first_wait(&mut self, time: Duration, tries: u32) {
+    /// Sets how long the next sentence waits, from the time that this answer took.
+    fn set_next_wait(&mut self, time: Duration, tries: u32) {
         // After several tries nobody knows which of them was answered. So only the answer to a
         // single try is timed (Karn's algorithm, RFC 6298).
         if tries == 1 {
-            self.first_wait = (3 * time).clamp(SHORTEST_WAIT, LONGEST_WAIT);
+            self.next_wait = (3 * time).clamp(SHORTEST_WAIT, LONGEST_WAIT);
         }
     }
 }
@@ -195,7 +197,7 @@ impl Client {
 /// Returns a new socket that is connected to `server`. Its port is free, and not the port of the
 /// server.
 ///
-/// To connect a UDP socket sends nothing. From then on, the system discards what others send to the
+/// Connecting a UDP socket sends nothing. From then on, the system discards what others send to the
 /// socket, and reports when the port of the server is closed.
 fn open_socket(server: SocketAddr) -> io::Result<UdpSocket> {
     let any_address = if server.is_ipv4() {
@@ -224,8 +226,8 @@ fn receive_answer(
     last_error: &mut Option<io::Error>,
 ) -> io::Result<Option<usize>> {
     loop {
-        // It looks once more after the end, because the answer may have come while the process was
-        // stopped (Ctrl-Z).
+        // After the end, it looks once more, for 1 ms: the answer may have come while the process
+        // was stopped (Ctrl-Z).
         let is_last_look = Instant::now() >= end;
         let timeout = time_left(end);
         socket.set_read_timeout(Some(timeout))?;
@@ -256,7 +258,7 @@ fn receive_answer(
 ///
 /// A server or a load balancer with a short buffer cuts answers. A server may know only ASCII or an
 /// older Unicode, and leave a character as it is. So the shortest possible answer has, for each
-/// character, the character or its upper case, whichever is shorter. If as many bytes were cut as
+/// character, the character or its upper case, whichever is shorter. If no more bytes were cut than
 /// other characters have grown, the cut is not found.
 ///
 /// # Examples
@@ -270,6 +272,8 @@ fn receive_answer(
 /// ```
 pub fn is_cut(sentence: &[u8], answer: &[u8]) -> bool {
     let mut shortest = 0;
+    // A chunk is valid UTF-8 followed by a few bytes that are not valid. Each of the two may be
+    // empty.
     for chunk in sentence.utf8_chunks() {
         for character in chunk.valid().chars() {
             let upper: usize = character.to_uppercase().map(char::len_utf8).sum();
@@ -288,7 +292,8 @@ mod tests {
 
     #[test]
     fn a_clients_port_is_not_the_servers() {
-        // There are 28,000 to draw from on Linux, and fewer elsewhere.
+        // Linux takes a free port from 28,000, other systems from fewer. So among 100,000 sockets,
+        // some would get the server's.
         let server = SocketAddr::from(([127, 0, 0, 1], 50_000));
         for _ in 0..100_000 {
             let socket = open_socket(server).expect("a socket");

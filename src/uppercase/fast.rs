@@ -1,12 +1,12 @@
 //! A faster way to do what `uppercase.rs` does: 128 bytes at a time. It may be deleted, and the
 //! results stay the same. Nothing here is about sockets.
 //!
-//! `uppercase.rs` looks at one character after the other: how many bytes has it, and has it another
-//! upper case? On real text a processor cannot foresee the answers, and each wrong guess costs it
-//! as much time as a dozen bytes. So the code here asks the same questions about every byte, and
-//! its inner loops have no branches:
+//! `uppercase.rs` looks at one character after the other: how many bytes does it have, and is its
+//! upper case different? On real text a processor cannot foresee the answers, and each wrong guess
+//! costs it as much time as a dozen bytes. So the code here asks the same questions about every
+//! byte, and its inner loops have no branches:
 //!
-//! 1. Take a block of 128 bytes. About each byte, suppose that a character begins there.
+//! 1. Take a block of 128 bytes. For each byte, suppose that a character begins there.
 //! 2. Compare it and the two bytes after it with the letters of one script (Greek, Cyrillic, ...).
 //!    A [`Lane`] notes what must be added to the three bytes to make them upper case, and whether
 //!    the rules know this character at all.
@@ -113,11 +113,12 @@ fn convert_block(script: ConvertBlock, input: &[u8], output: &mut Vec<u8>) -> us
     // not taken: no rule matches a character with a zero in it.
     let mut padded = [0; LANES + 2];
     // `first_chunk` gives the first 130 bytes as an array, or `None` if there are fewer.
-    let window: &Window = input.first_chunk().unwrap_or_else(|| {
-        let size = input.len().min(LANES);
-        padded[..size].copy_from_slice(&input[..size]);
+    let window: &Window = if let Some(whole_window) = input.first_chunk() {
+        whole_window
+    } else {
+        padded[..input.len()].copy_from_slice(input);
         &padded
-    });
+    };
     let block = script(window);
     let size = input.len().min(whole_characters(window));
     // Most often all is known. To find that out takes vector instructions. To find the first
@@ -137,9 +138,9 @@ fn convert_block(script: ConvertBlock, input: &[u8], output: &mut Vec<u8>) -> us
 fn append_known(block: &Converted, window: &[u8], output: &mut Vec<u8>) -> usize {
     let mut done = 0;
     loop {
-        let rest = &block.is_unknown[done..window.len()];
-        let next_unknown = rest.iter().position(|&flag| flag == 1);
-        let end = done + next_unknown.unwrap_or(rest.len());
+        let flags = &block.is_unknown[done..window.len()];
+        let next_unknown = flags.iter().position(|&flag| flag == 1);
+        let end = done + next_unknown.unwrap_or(flags.len());
         output.extend_from_slice(&block.upper[done..end]);
         if !window[end..].starts_with("ı".as_bytes()) {
             return end;
@@ -172,11 +173,12 @@ struct Converted {
     is_unknown: [u8; LANES],
 }
 
-/// Returns the script of the first character of `input`.
+/// Returns the script of the first character of `input`. A pattern such as `[0xC2, ..]` stands for
+/// all bytes that begin with C2.
 ///
-/// [`apply`] is generic: the compiler makes a copy of it for each script, in which it knows the
-/// rules. Only then can it make vector instructions. So these are closures, which capture nothing
-/// and can be stored as a plain `fn`.
+/// Each `|window| apply(latin, window)` is a function of its own. It names its rules, so the
+/// compiler makes a copy of [`apply`] for them, with vector instructions. If the rules were passed
+/// as a variable, it could not.
 fn script_of(input: &[u8]) -> ConvertBlock {
     match *input {
         [0xC2 | 0xC3, ..] => |window| apply(latin_1, window),
@@ -192,7 +194,7 @@ fn script_of(input: &[u8]) -> ConvertBlock {
 /// Applies the rules of a script to each byte of a block, as if a character began there.
 ///
 /// For `я`, the bytes D1 8F, the rule says: 1 less for this byte, and 20 hex more for the next.
-/// What is noted for the second and third byte is put down where these bytes are, and added
+/// What must be added to the second and third byte is noted at the place of these bytes, and added
 /// afterwards. What lies behind the block is dropped.
 fn apply(rules: impl Fn(&mut Lane), window: &Window) -> Converted {
     let mut upper = [0; LANES];
@@ -231,9 +233,9 @@ fn caseless(window: &Window) -> Converted {
     Converted { upper, is_unknown }
 }
 
-/// Returns whether a character that begins with these two bytes may have another upper case (if it
-/// is not ASCII). None of those have it that begin with another byte than C2 to D6, E1, E2, EA, EF
-/// and F0, and of these not:
+/// Returns whether the upper case of a character that begins with these two bytes may differ from
+/// it (if it is not ASCII). Only characters whose first byte is C2 to D6, E1, E2, EA, EF or F0 have
+/// another upper case. Of these, the following have none:
 ///
 /// - E2 80 to 84 (quotes, dashes, currency signs) and E2 94 to AF (frames, signs, hearts);
 /// - EA from B0 (Hangul);

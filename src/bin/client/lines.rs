@@ -39,7 +39,7 @@ impl Lines {
         let mut line = self.read()?;
         // An empty line still has its `\n`. Without any byte, stdin has ended.
         if line.is_empty() {
-            // The shell's prompt gets a line of its own.
+            // The shell's prompt shall begin on a new line.
             self.write_to_terminal("\n");
             return Ok(None);
         }
@@ -48,7 +48,7 @@ impl Lines {
         } else if line.ends_with(b"\n") {
             b"\n"
         } else {
-            // The last line.
+            // Nothing follows. (Or the line is too long for a datagram, and the program will end.)
             self.has_ended = true;
             b""
         };
@@ -75,11 +75,12 @@ impl Lines {
         }
         self.write_to_terminal("Input lowercase sentence: ");
         let most = if self.is_terminal {
-            // All of the line. The rest of it would be taken for the next line.
+            // The whole line. If it were cut, the rest would be taken for the next line.
             u64::MAX
         } else {
-            // A line that is too long for a datagram ends the program, and its end may never come.
-            // One byte more than fits, and two for the line's end, are enough to know.
+            // A line that is too long for a datagram ends the program. It may never end itself, so
+            // not all of it is read: one byte more than fits, and two for the line's end, are
+            // enough to know.
             MAX_DATAGRAM as u64 + 3
         };
         let mut line = Vec::new();

@@ -1,4 +1,9 @@
 //! What the two programs share: how they read flags, find addresses and report trouble.
+//!
+//! The errors are anyhow's. An [`Error`] holds an error of any type. `context` puts a sentence
+//! before it, `anyhow!` makes one of a text, and `bail!` makes one and returns it. `{:#}` shows it
+//! whole: the sentences and the error at the bottom, with colons between. [`Result`] is a `Result`
+//! with this error.
 
 use std::fmt::{self, Arguments, Display};
 use std::io::{self, Write};
@@ -25,7 +30,7 @@ impl Display for Protocol {
 }
 
 /// Reads a flag's seconds.
-pub(crate) fn seconds(text: &str) -> Result<Duration, &'static str> {
+pub(crate) fn seconds(text: &str) -> std::result::Result<Duration, &'static str> {
     match text.parse::<f64>() {
         Ok(seconds) if (0.001..=86400.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
         _ => Err("give seconds from 0.001 to 86400, for example 5 or 0.5"),

@@ -47,9 +47,9 @@ impl Sockets {
 /// Binds a socket for each protocol and each address. If the port is 0, all of them get the same
 /// free port.
 pub(crate) fn bind(addresses: &[SocketAddr], protocols: &[Protocol]) -> Result<Sockets> {
-    // The system chooses a port that is free for the first socket. Another program may have it for
-    // the next one. Then all is tried again, with another port. That this happens a hundred times
-    // is as good as impossible.
+    // The system chooses a port that is free for the first socket. For the next socket, another
+    // program may have it. So if something fails, all is tried again, with another port. That
+    // another program has each of a hundred ports is as good as impossible.
     let wants_free_port = addresses.iter().any(|address| address.port() == 0);
     let mut tries_left = if wants_free_port { 100 } else { 1 };
     loop {
@@ -86,10 +86,12 @@ fn bind_protocol(
         if let Some(port) = sockets.port {
             address.set_port(port);
         }
-        let Err(error) = sockets.add(protocol, address) else {
-            // It is bound.
-            has_socket = true;
-            continue;
+        let error = match sockets.add(protocol, address) {
+            Ok(()) => {
+                has_socket = true;
+                continue;
+            }
+            Err(error) => error,
         };
         let kind = error.kind();
         let reason = error.to_string();
@@ -118,8 +120,8 @@ mod tests {
     use super::*;
     use Protocol::{Tcp, Udp};
 
-    /// The names of what is bound for `addresses`, with the port as `P`, where it is the same for
-    /// all.
+    /// Binds these addresses, and compares the names of the sockets. `P` stands for the port, which
+    /// must be the same for all.
     #[track_caller]
     fn check(addresses: &[&str], protocols: &[Protocol], expected: &[&str]) {
         let parsed: Vec<_> = addresses.iter().map(|a| a.parse().unwrap()).collect();

@@ -1,4 +1,4 @@
-//! The clock of a pipe, and the failures of its sender, which loopback cannot produce.
+//! The clock of a pipe, and failures of its sender that cannot be produced on loopback.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
