@@ -99,18 +99,6 @@
 
 use std::{fmt, io};
 
-/// Tells an observer of a step. The text is written as for `println!`:
-/// `tell!(observer, "sent {n}")` becomes `observer(Event::Step(format_args!("sent {n}")))`.
-///
-/// It is a macro, because a function cannot take `"sent {n}"` apart. `macro_rules!` has on the left
-/// what the caller writes, and on the right what becomes of it: `$observer:expr` is any expression,
-/// `$($text:tt)+` is everything behind the first comma, and `$crate` is this library.
-macro_rules! tell {
-    ($observer:expr, $($text:tt)+) => {
-        $observer($crate::Event::Step(format_args!($($text)+)))
-    };
-}
-
 mod retry;
 pub mod tcp;
 pub mod udp;
@@ -140,6 +128,11 @@ impl fmt::Display for Event<'_> {
             Self::Stalled(error) => write!(f, "cannot serve now: {error}"),
         }
     }
+}
+
+/// Tells an observer of a step: `tell(&observer, format_args!("sent {n}"))`.
+fn tell(observer: &impl Fn(Event), step: fmt::Arguments) {
+    observer(Event::Step(step));
 }
 
 /// A number of bytes, for people: `1 byte`, `5 bytes`.

@@ -1,10 +1,6 @@
 //! Retries: which failed calls are made again, after which pause, and at which address.
 
-use std::io;
-use std::io::ErrorKind::{
-    AddrNotAvailable, ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable,
-    Interrupted, NetworkUnreachable, TimedOut, WouldBlock,
-};
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,7 +15,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(5);
 /// after the trouble.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// The shortest timeout that [`time_left`] gives to a socket. A socket refuses a timeout of zero.
+/// The shortest timeout that [`time_left`] gives to a socket. std refuses a timeout of zero,
+/// because to the system it means "forever".
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(1);
 
 /// The longest timeout of a client. A longer one could make a sum of times overflow.
@@ -33,7 +30,7 @@ pub(crate) const LONGEST_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600
 pub(crate) fn retry_interrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
-            Err(error) if error.kind() == Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
             result => return result,
         }
     }
@@ -47,7 +44,7 @@ pub(crate) fn retry_interrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> i
 /// too: a process that is stopped and continued again and again must not wait forever. If the
 /// timeout is over, the call is made one last time, because what it waits for may have come while
 /// the process was stopped.
-pub(crate) fn call_socket<T>(
+pub(crate) fn call_with_timeout<T>(
     timeout: Duration,
     mut call: impl FnMut() -> io::Result<T>,
 ) -> io::Result<T> {
@@ -55,10 +52,12 @@ pub(crate) fn call_socket<T>(
     loop {
         let is_last_call = start.elapsed() >= timeout;
         match call() {
-            Err(error) if error.kind() == WouldBlock => return Err(TimedOut.into()),
-            Err(error) if error.kind() == Interrupted => {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                return Err(ErrorKind::TimedOut.into());
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {
                 if is_last_call {
-                    return Err(TimedOut.into());
+                    return Err(ErrorKind::TimedOut.into());
                 }
             }
             result => return result,
@@ -85,7 +84,7 @@ pub(crate) fn retry_with_backoff<T>(
             // `accept` returns ConnectionAborted when a client has left before it was accepted.
             // On Windows, `recv_from` returns ConnectionReset when an earlier answer found its port
             // closed.
-            Interrupted | ConnectionAborted | ConnectionReset => {}
+            ErrorKind::Interrupted | ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset => {}
             _ => {
                 observer(Event::Stalled(&error));
                 thread::sleep(pause);
@@ -127,12 +126,12 @@ pub(crate) fn try_each_address<T>(
             failure = Some(error);
         }
     }
-    Err(failure.unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "there is no address")))
+    Err(failure.unwrap_or_else(|| io::Error::new(ErrorKind::NotFound, "there is no address")))
 }
 
 /// How telling an error is: see [`try_each_address`].
 fn rank(error: &io::Error) -> u8 {
-    if error.kind() == TimedOut {
+    if error.kind() == ErrorKind::TimedOut {
         3
     } else if says_nobody_is_there(error) {
         1
@@ -146,13 +145,13 @@ fn rank(error: &io::Error) -> u8 {
 pub(crate) fn says_nobody_is_there(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        ConnectionRefused
-            | HostUnreachable
-            | NetworkUnreachable
+        ErrorKind::ConnectionRefused
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkUnreachable
             // How Windows reports a closed UDP port.
-            | ConnectionReset
+            | ErrorKind::ConnectionReset
             // This machine has no address from which it could reach the other.
-            | AddrNotAvailable
+            | ErrorKind::AddrNotAvailable
     )
 }
 
@@ -167,11 +166,14 @@ pub(crate) fn time_left(deadline: Instant) -> Duration {
 #[allow(clippy::unwrap_used, reason = "a test")]
 mod tests {
     use super::*;
-    use io::ErrorKind::{NotFound, OutOfMemory};
+    use ErrorKind::{
+        ConnectionAborted, ConnectionReset, Interrupted, NotFound, OutOfMemory, TimedOut,
+        WouldBlock,
+    };
 
     /// Makes calls that fail with these kinds, one after the other, and then succeed. Returns how
     /// often the observer was told.
-    fn times_told(failures: &[io::ErrorKind]) -> usize {
+    fn times_told(failures: &[ErrorKind]) -> usize {
         // An `Fn` may not change a plain variable. A `Cell` can be changed through a shared
         // reference.
         let told = std::cell::Cell::new(0);
@@ -201,7 +203,7 @@ mod tests {
     fn interruptions_do_not_prolong_a_timeout() {
         let start = Instant::now();
         let timeout = Duration::from_millis(50);
-        let result = call_socket(timeout, || {
+        let result = call_with_timeout(timeout, || {
             thread::sleep(Duration::from_millis(10));
             io::Result::<()>::Err(Interrupted.into())
         });
@@ -212,7 +214,7 @@ mod tests {
     #[test]
     fn what_came_during_a_long_interruption_is_taken() {
         let mut calls = 0;
-        let result = call_socket(Duration::from_millis(10), || {
+        let result = call_with_timeout(Duration::from_millis(10), || {
             calls += 1;
             if calls > 1 {
                 return Ok("it has come");
@@ -232,7 +234,7 @@ mod tests {
         ] {
             // The first call is interrupted, the second fails with `kind`.
             let mut interrupted = false;
-            let result = call_socket(Duration::from_secs(9), || {
+            let result = call_with_timeout(Duration::from_secs(9), || {
                 interrupted = !interrupted;
                 let kind = if interrupted { Interrupted } else { kind };
                 io::Result::<()>::Err(kind.into())

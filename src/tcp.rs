@@ -104,9 +104,9 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use crate::retry::{call_socket, retry_with_backoff};
+use crate::retry::{call_with_timeout, retry_with_backoff};
 use crate::uppercase::Copier;
-use crate::{Bytes, Event};
+use crate::{Bytes, Event, tell};
 
 mod client;
 mod count;
@@ -168,7 +168,6 @@ pub fn serve(
             // fail for lack of it.
             let mut copier = Copier::new();
             let all_have_started = ready.send(()).is_ok();
-            drop(ready); // see below
             if all_have_started {
                 loop {
                     server.serve_one(&mut copier);
@@ -176,9 +175,6 @@ pub fn serve(
             }
         })?;
     }
-    // When every `ready` is dropped, `recv` returns an error. So if a thread has ended before its
-    // `send`, `recv` does not wait forever.
-    drop(ready);
     for _ in 0..connections.get() {
         all_ready.recv().map_err(io::Error::other)?;
     }
@@ -197,23 +193,26 @@ impl<O: Fn(Event)> Server<O> {
     fn serve_one(&self, copier: &mut Copier) {
         let observer = &self.observer;
         let (connection_socket, client) = retry_with_backoff(observer, || self.listener.accept());
-        tell!(
+        tell(
             observer,
-            "the welcoming socket accepted {client}: a new connection socket"
+            format_args!("the welcoming socket accepted {client}: a new connection socket"),
         );
         let result = self.answer_all(&connection_socket, client, copier);
         drop(connection_socket);
         match result {
-            Ok(()) => tell!(observer, "closed the connection socket of {client}"),
+            Ok(()) => tell(
+                observer,
+                format_args!("closed the connection socket of {client}"),
+            ),
             Err(error) if error.kind() == ErrorKind::TimedOut => {
-                tell!(
+                tell(
                     observer,
-                    "closed the connection socket of {client}: idle for too long"
+                    format_args!("closed the connection socket of {client}: idle for too long"),
                 );
             }
-            Err(error) => tell!(
+            Err(error) => tell(
                 observer,
-                "closed the connection socket of {client}: {error}"
+                format_args!("closed the connection socket of {client}: {error}"),
             ),
         }
     }
@@ -262,15 +261,17 @@ impl<O: Fn(Event)> Read for &Observed<'_, O> {
         // `read` takes `&mut self`, and its `Self` is `&TcpStream`. So the reference is copied into
         // a variable that is `mut`. The stream itself is only shared.
         let mut socket = self.socket;
-        let size = call_socket(self.timeout, || socket.read(buffer))?;
+        let size = call_with_timeout(self.timeout, || socket.read(buffer))?;
         if size == 0 {
-            tell!(
+            tell(
                 self.observer,
-                "end of the stream: {} has closed its side",
-                self.peer
+                format_args!("end of the stream: {} has closed its side", self.peer),
             );
         } else {
-            tell!(self.observer, "received {} from {}", Bytes(size), self.peer);
+            tell(
+                self.observer,
+                format_args!("received {} from {}", Bytes(size), self.peer),
+            );
         }
         Ok(size)
     }
@@ -279,8 +280,11 @@ impl<O: Fn(Event)> Read for &Observed<'_, O> {
 impl<O: Fn(Event)> Write for &Observed<'_, O> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut socket = self.socket;
-        let size = call_socket(self.timeout, || socket.write(bytes))?;
-        tell!(self.observer, "sent {} to {}", Bytes(size), self.peer);
+        let size = call_with_timeout(self.timeout, || socket.write(bytes))?;
+        tell(
+            self.observer,
+            format_args!("sent {} to {}", Bytes(size), self.peer),
+        );
         Ok(size)
     }
 

@@ -84,6 +84,8 @@
 //! - Some systems let a datagram in whose source is the broadcast address of their own network
 //!   (such as 192.0.2.255). They do not permit the answer, and the server reports that.
 //! - A router that translates addresses (NAT) keeps an entry for each socket, so for each sentence.
+//! - When a server gets more than three times slower than its first answer was, each sentence is
+//!   sent twice. That does no harm here.
 //! - Only the ports of the last 64 sockets are kept from use. An answer that comes later than that
 //!   may find its port used again, and be taken for another sentence's.
 //! - A client needs about 70 file descriptors, 64 of them for the sockets of the last sentences.
@@ -97,7 +99,7 @@ use std::thread;
 
 use crate::retry::{retry_interrupted, retry_with_backoff};
 use crate::uppercase::{MAX_GROWTH_FACTOR, append_uppercase};
-use crate::{Bytes, Event};
+use crate::{Bytes, Event, tell};
 
 mod client;
 
@@ -170,22 +172,28 @@ impl<O: Fn(Event)> Server<O> {
         let receive = || self.socket.recv_from(&mut self.datagram);
         // The system attaches the source address to the datagram: that is the client to answer.
         let (size, client) = retry_with_backoff(observer, receive);
-        tell!(observer, "received {} from {client}", Bytes(size));
+        tell(
+            observer,
+            format_args!("received {} from {client}", Bytes(size)),
+        );
         if !is_admissible(client, self.own_port) {
-            tell!(observer, "no answer to {client}: it may be a server");
+            tell(
+                observer,
+                format_args!("no answer to {client}: it may be a server"),
+            );
             return;
         }
         self.answer.clear();
         append_uppercase(&self.datagram[..size], &mut self.answer);
         match retry_interrupted(|| self.socket.send_to(&self.answer, client)) {
-            Ok(sent) => tell!(observer, "sent {} to {client}", Bytes(sent)),
+            Ok(sent) => tell(observer, format_args!("sent {} to {client}", Bytes(sent))),
             // A firewall on this machine, or a rule of its routing: the operator should know that.
             Err(error) if error.kind() == ErrorKind::PermissionDenied => {
                 observer(Event::Stalled(&error));
             }
             // Most other errors can be caused by a client, for example with a sentence whose upper
             // case is too long. They must not fill the operator's screen.
-            Err(error) => tell!(observer, "cannot send to {client}: {error}"),
+            Err(error) => tell(observer, format_args!("cannot send to {client}: {error}")),
         }
     }
 }

@@ -85,7 +85,8 @@ impl Copier {
     /// See [`copy`].
     pub(crate) fn copy(&mut self, mut reader: impl Read, mut writer: impl Write) -> io::Result<()> {
         // How many bytes at the front of `buffer` are the beginning of a character that a read has
-        // cut.
+        // cut: at most three, so a read always has room. (Without room it returns 0, as at the
+        // end.)
         let mut held_back = 0;
         loop {
             let read = retry_interrupted(|| reader.read(&mut self.buffer[held_back..]))?;
@@ -143,22 +144,13 @@ fn append_first(bytes: &[u8], output: &mut Vec<u8>) -> usize {
         }
         return character.len_utf8();
     }
-    if is_unfinished(window) {
+    // `window` does not begin with a whole character. `error_len` is `None` if it may become one.
+    if str::from_utf8(window).is_err_and(|error| error.error_len().is_none()) {
         return 0;
     }
     // Wrong bytes stay as they are.
     output.extend_from_slice(chunk.invalid());
     chunk.invalid().len()
-}
-
-/// Returns whether `bytes` are the beginning of one character, and nothing else.
-fn is_unfinished(bytes: &[u8]) -> bool {
-    match str::from_utf8(bytes) {
-        Ok(_) => false,
-        // `error_len` is `None` if the text has ended too early, and the length of the wrong bytes
-        // if they are wrong.
-        Err(error) => error.valid_up_to() == 0 && error.error_len().is_none(),
-    }
 }
 
 #[cfg(test)]

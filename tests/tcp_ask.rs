@@ -9,7 +9,7 @@ use common::{
     DEADLINE, SaysMore, closed_tcp, fake_tcp, full_tcp, serve_tcp, tcp_client, tcp_client_of,
 };
 use std::io::ErrorKind::{
-    self, ConnectionRefused, InvalidData, NotConnected, TimedOut, UnexpectedEof,
+    self, ConnectionRefused, InvalidData, InvalidInput, NotConnected, TimedOut, UnexpectedEof,
 };
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -114,6 +114,16 @@ fn what_counts_as_an_answer() {
             "{line:?} {sent:?} {stays}"
         );
     }
+}
+
+#[test]
+fn a_sentence_with_a_newline_is_not_sent() {
+    let (server, _) = serve_tcp("127.0.0.1", 1, DEADLINE);
+    let mut client = tcp_client(server.port());
+    let result = client.ask(b"one\ntwo", |_| {}).map_err(no_answer);
+    assert_eq!(result, Err(InvalidInput));
+    // Neither is the connection lost.
+    assert_eq!(client.ask(b"three", |_| {}).unwrap(), b"THREE");
 }
 
 #[test]

@@ -139,9 +139,7 @@ fn ask_datagram(
             "line {number} is longer than {MOST} bytes, the most a UDP datagram carries; use --tcp"
         );
     }
-    // Upper case has at most three times the bytes. So a shorter sentence need not be converted
-    // here.
-    if 3 * sentence.len() > MOST && uppercase(sentence).len() > MOST {
+    if uppercase(sentence).len() > MOST {
         bail!(
             "the upper case of line {number} is longer than {MOST} bytes, \
              the most a UDP datagram carries; use --tcp"

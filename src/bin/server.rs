@@ -100,7 +100,8 @@ fn start(args: &Args) -> Result<()> {
     }
 
     for name in sockets.names {
-        // Nobody has to read stdout. The server serves all the same.
+        // Nobody has to read stdout. The server serves all the same. (`Stdout` is flushed at each
+        // newline.)
         let _ = writeln!(io::stdout(), "The server is ready to receive on {name}");
     }
     // Last, because a stderr that nobody reads may stop this thread.

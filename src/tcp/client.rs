@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::error::{AskError, PipeError};
 use super::{Observed, pipe, set_options};
-use crate::Event;
 use crate::retry::{LONGEST_TIMEOUT, time_left, try_each_address};
 use crate::uppercase::MAX_GROWTH_FACTOR;
+use crate::{Event, tell};
 
 /// How many bytes of an answer [`Client::ask`] reads at once. It is more than a terminal's longest
 /// line.
@@ -49,8 +49,7 @@ impl Client {
         })
     }
 
-    /// Sends `sentence`, which contains no newline, as a line. Returns the answer without its
-    /// newline.
+    /// Sends `sentence` as a line, and returns the answer without its newline.
     ///
     /// If the connection ended before the first byte of the answer, it connects again and sends the
     /// line once more. That happens when the server was restarted, when it has closed an idle
@@ -72,8 +71,13 @@ impl Client {
     ///   behind its newline, or more than three times the line.
     /// - [`UnexpectedEof`](ErrorKind::UnexpectedEof) if a connection ended in the middle of the
     ///   answer, or if the new connection, too, ended before the answer began.
+    /// - [`InvalidInput`](ErrorKind::InvalidInput) if `sentence` contains a newline: it would be
+    ///   two sentences. Nothing is sent then.
     /// - Another error of the system.
     pub fn ask(&mut self, sentence: &[u8], observer: impl Fn(Event)) -> Result<Vec<u8>, AskError> {
+        if sentence.contains(&b'\n') {
+            return Err(AskError::Answer(ErrorKind::InvalidInput.into()));
+        }
         // One write sends both, the sentence and its newline.
         let line = [sentence, b"\n"].concat();
         // Taken: after an error it is not used again, since an answer that comes late would be
@@ -82,7 +86,10 @@ impl Client {
             if let Some(answer) = self.ask_over(connection, &line, &observer)? {
                 return Ok(answer);
             }
-            tell!(observer, "the connection has ended: connecting again");
+            tell(
+                &observer,
+                format_args!("the connection has ended: connecting again"),
+            );
         }
         let connection = Connection::open(&self.addresses, self.timeout, &observer)
             .map_err(AskError::Connect)?;
@@ -154,7 +161,7 @@ impl Client {
         let Some(connection) = self.connection else {
             return Err(PipeError::Network(ErrorKind::NotConnected.into()));
         };
-        pipe::run(&connection, self.timeout, input, output, observer)
+        pipe::run(&connection, input, output, observer)
     }
 
     /// Closes the connection, after a last look at what has come.
@@ -170,7 +177,7 @@ impl Client {
         let result = connection.check_nothing_has_come();
         let server = connection.server;
         drop(connection);
-        tell!(observer, "closed the connection to {server}");
+        tell(&observer, format_args!("closed the connection to {server}"));
         result
     }
 }
@@ -181,7 +188,7 @@ pub(super) struct Connection {
     pub(super) socket: TcpStream,
     /// Kept here, because the socket cannot tell it after a reset.
     pub(super) server: SocketAddr,
-    timeout: Duration,
+    pub(super) timeout: Duration,
 }
 
 impl Connection {
@@ -204,10 +211,9 @@ impl Connection {
                 return Err(ErrorKind::ConnectionRefused.into());
             }
             set_options(&socket, timeout)?;
-            tell!(
+            tell(
                 observer,
-                "connected from port {} to {server}",
-                own_address.port()
+                format_args!("connected from port {} to {server}", own_address.port()),
             );
             Ok(Self {
                 socket,
@@ -224,7 +230,10 @@ impl Connection {
         let mut answer = Vec::new();
         match self.send_and_receive(line, &mut answer, observer) {
             Ok(()) => {
-                tell!(observer, "the answer took {:.1?}", start.elapsed());
+                tell(
+                    observer,
+                    format_args!("the answer took {:.1?}", start.elapsed()),
+                );
                 Ok(Some(answer))
             }
             // With a reset, or with the end of the stream.

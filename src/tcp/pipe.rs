@@ -25,8 +25,8 @@ use super::client::{Connection, says_connection_ended};
 use super::count::Count;
 use super::error::PipeError;
 use super::sender_state::{SenderEnd, SenderState, SharedSenderState};
-use crate::retry::{call_socket, retry_interrupted};
-use crate::{Bytes, Event};
+use crate::retry::{call_with_timeout, retry_interrupted};
+use crate::{Bytes, Event, tell};
 
 /// How many bytes one read or write moves at most. Measured: with half of it, `pipe` is a tenth
 /// slower.
@@ -45,7 +45,6 @@ const GRACE: Duration = Duration::from_millis(500);
 /// See [`Client::pipe`](super::Client::pipe).
 pub(super) fn run(
     connection: &Connection,
-    timeout: Duration,
     input: impl Read + Send + 'static,
     output: impl Write,
     observer: impl Fn(Event) + Clone + Send + 'static,
@@ -54,7 +53,7 @@ pub(super) fn run(
     // A write of a large chunk waits until the network has taken all of it. Only a timeout makes it
     // return earlier, and say how much was taken. So it gets a short one, an eighth of the whole:
     // the progress of a write is noted at most so late.
-    let longest_write = timeout / 8;
+    let longest_write = connection.timeout / 8;
     let longest_read = longest_write.min(LONGEST_READ);
     set_timeouts(socket, longest_read, longest_write).map_err(PipeError::Network)?;
 
@@ -79,13 +78,15 @@ pub(super) fn run(
             observer: &observer,
         },
         // The sender notes the progress of a write up to `longest_write` late.
-        patience: timeout + longest_write,
+        patience: connection.timeout + longest_write,
         shared: &shared,
         received: Count::default(),
         last_received: Instant::now(),
     };
     let mut result = receiver.run(output);
     if result.is_ok() {
+        // For this, the socket is nonblocking for a moment. The sender, which has the same socket,
+        // does not notice: it has ended.
         let look = connection.check_nothing_has_come();
         result = look.map_err(PipeError::Network);
     }
@@ -93,7 +94,10 @@ pub(super) fn run(
     // ends a write that waits. It fails if the connection has been reset, and then there is nothing
     // to close.
     let _ = socket.shutdown(Shutdown::Both);
-    tell!(observer, "closed the connection to {}", connection.server);
+    tell(
+        &observer,
+        format_args!("closed the connection to {}", connection.server),
+    );
     result
 }
 
@@ -121,14 +125,21 @@ impl<O: Fn(Event)> Sender<O> {
         let end = self.send_all(input);
         match &end {
             SenderEnd::NetworkFailed(error) => {
-                tell!(self.observer, "cannot send to {}: {error}", self.server);
+                tell(
+                    &self.observer,
+                    format_args!("cannot send to {}: {error}", self.server),
+                );
             }
             SenderEnd::InputEnded | SenderEnd::InputFailed(_) => {
-                tell!(self.observer, "half-close: no more goes to {}", self.server);
+                tell(
+                    &self.observer,
+                    format_args!("half-close: no more goes to {}", self.server),
+                );
                 // It fails if the connection has already ended. The receiver will see that.
                 let _ = self.socket.shutdown(Shutdown::Write);
             }
         }
+        // Last: from now on, only the receiver uses the socket.
         self.shared.update(|state| {
             state.end = Some(end);
             state.last_progress = Some(Instant::now());
@@ -160,16 +171,15 @@ impl<O: Fn(Event)> Sender<O> {
     }
 
     fn send(&self, chunk: &[u8]) -> io::Result<()> {
-        tell!(
-            self.observer,
-            "sending {} to {}",
-            Bytes(chunk.len()),
-            self.server
+        // Told before the write. Behind it, the answer might already have been told.
+        tell(
+            &self.observer,
+            format_args!("sending {} to {}", Bytes(chunk.len()), self.server),
         );
         let mut socket = &self.socket;
         let mut rest = chunk;
         while !rest.is_empty() {
-            match call_socket(self.longest_write, || socket.write(rest)) {
+            match call_with_timeout(self.longest_write, || socket.write(rest)) {
                 Ok(size) => {
                     rest = &rest[size..];
                     self.shared

@@ -1,10 +1,15 @@
 //! What the sender of [`pipe`](super::pipe) lets the receiver know.
 
 use std::io;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::count::Count;
+
+/// The pause between two looks at the state in [`SharedSenderState::wait_for_input`]. It is too
+/// short to be noticed.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// What the sender is doing.
 #[derive(Default)]
@@ -27,12 +32,7 @@ pub(super) enum SenderEnd {
 
 /// [`SenderState`], shared by the two threads.
 #[derive(Default)]
-pub(super) struct SharedSenderState {
-    state: Mutex<SenderState>,
-    /// A condition variable: with it, the receiver can sleep until the sender has changed the
-    /// state.
-    changed: Condvar,
-}
+pub(super) struct SharedSenderState(Mutex<SenderState>);
 
 impl SharedSenderState {
     /// Locks the state, to look at it.
@@ -40,35 +40,30 @@ impl SharedSenderState {
         // Nothing panics here while it holds the lock, so this is never an error. (After a panic
         // the lock would count as poisoned. The error has the guard inside, and `into_inner` takes
         // it out.)
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the state, and wakes the receiver if it sleeps in
-    /// [`wait_for_input`](Self::wait_for_input).
+    /// Changes the state.
     pub(super) fn update(&self, change: impl FnOnce(&mut SenderState)) {
-        let mut state = self.lock();
-        change(&mut state);
-        drop(state);
-        self.changed.notify_one();
+        change(&mut self.lock());
     }
 
-    /// Sleeps until sending has ended or the input has brought more than `sent_by_now`, but at most
-    /// for `longest_wait`. Returns the state, locked. While it sleeps, the state is not locked.
+    /// Waits until sending has ended or the input has brought more than `sent_by_now`, but at most
+    /// for `longest_wait`. Returns the state, locked.
     pub(super) fn wait_for_input(
         &self,
         sent_by_now: Count,
         longest_wait: Duration,
     ) -> MutexGuard<'_, SenderState> {
-        let state = self.lock();
-        let nothing_new =
-            |state: &mut SenderState| state.end.is_none() && state.sent == sent_by_now;
-        // This unlocks the state, sleeps until `notify_one`, locks it again, and does so as long as
-        // `nothing_new` is true and time is left.
-        let result = self
-            .changed
-            .wait_timeout_while(state, longest_wait, nothing_new);
-        // Poisoned: as in `lock`.
-        let (state, _is_time_over) = result.unwrap_or_else(PoisonError::into_inner);
-        state
+        let deadline = Instant::now() + longest_wait;
+        loop {
+            let state = self.lock();
+            let has_news = state.end.is_some() || state.sent != sent_by_now;
+            if has_news || Instant::now() >= deadline {
+                return state;
+            }
+            drop(state); // unlocks it: the sender needs it
+            thread::sleep(PAUSE);
+        }
     }
 }

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use super::BUFFER_SIZE;
 use crate::retry::{
-    LONGEST_TIMEOUT, call_socket, says_nobody_is_there, time_left, try_each_address,
+    LONGEST_TIMEOUT, call_with_timeout, says_nobody_is_there, time_left, try_each_address,
 };
-use crate::{Bytes, Event};
+use crate::{Bytes, Event, tell};
 
 /// The first wait for an answer, before any round trip has been timed. TCP has the same (RFC 6298).
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -143,21 +143,18 @@ impl Client {
         loop {
             tries += 1;
             let next_try = deadline.min(Instant::now() + wait);
-            // The first send does not wait: the send buffer is empty. For the later ones, a timeout
-            // is set at the end of the loop.
-            match call_socket(wait, || socket.send(sentence)) {
+            // A send waits if a slow link has not yet taken the earlier datagrams.
+            let timeout = time_left(next_try);
+            socket.set_write_timeout(Some(timeout))?;
+            match call_with_timeout(timeout, || socket.send(sentence)) {
                 Ok(size) => {
                     let bytes = Bytes(size);
-                    tell!(
+                    tell(
                         observer,
-                        "sent {bytes} from port {port} to {server}, try {tries}"
+                        format_args!("sent {bytes} from port {port} to {server}, try {tries}"),
                     );
                 }
-                Err(error) if says_nobody_is_there(&error) => return Err(error),
-                // The send buffer is full.
-                Err(error) if error.kind() == ErrorKind::TimedOut => {}
-                // It counts as one lost datagram.
-                Err(error) => last_error = Some(error),
+                Err(error) => note_failure(error, &mut last_error)?,
             }
             let answer = receive_answer(
                 socket,
@@ -171,7 +168,10 @@ impl Client {
                 let time = start.elapsed();
                 let bytes = Bytes(size);
                 // `.1?` shows one decimal: 1.2ms.
-                tell!(observer, "received {bytes} from {server} after {time:.1?}");
+                tell(
+                    observer,
+                    format_args!("received {bytes} from {server} after {time:.1?}"),
+                );
                 self.set_next_wait(time, tries);
                 return Ok(self.buffer[..size].to_vec());
             }
@@ -179,8 +179,6 @@ impl Client {
                 return Err(last_error.unwrap_or_else(|| ErrorKind::TimedOut.into()));
             }
             wait = LONGEST_WAIT.min(2 * wait);
-            // The next send may have to wait until a slow link has taken the earlier datagrams.
-            socket.set_write_timeout(Some(wait.min(time_left(deadline))))?;
         }
     }
 
@@ -214,9 +212,21 @@ fn open_socket(server: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-/// Waits until `end` for the answer to `sentence`. Returns its size in `buffer`, `None` if it has
-/// not come, or an error if nobody is there. Any other error is put into `last_error`, and the
-/// waiting goes on.
+/// Notes a failed send or receive. It is an error only if it says that nobody is there. Any other
+/// failure counts as one lost datagram, and is kept in `last_error`. A timeout is no failure: the
+/// send buffer is full, or no answer has come yet.
+fn note_failure(error: io::Error, last_error: &mut Option<io::Error>) -> io::Result<()> {
+    if says_nobody_is_there(&error) {
+        return Err(error);
+    }
+    if error.kind() != ErrorKind::TimedOut {
+        *last_error = Some(error);
+    }
+    Ok(())
+}
+
+/// Waits until `end` for the answer to `sentence`. Returns its size in `buffer`, or `None` if it
+/// has not come. For errors see [`note_failure`].
 fn receive_answer(
     socket: &UdpSocket,
     server: SocketAddr,
@@ -226,12 +236,9 @@ fn receive_answer(
     last_error: &mut Option<io::Error>,
 ) -> io::Result<Option<usize>> {
     loop {
-        // After the end, it looks once more, for 1 ms: the answer may have come while the process
-        // was stopped (Ctrl-Z).
-        let is_last_look = Instant::now() >= end;
         let timeout = time_left(end);
         socket.set_read_timeout(Some(timeout))?;
-        match call_socket(timeout, || socket.recv_from(buffer)) {
+        match call_with_timeout(timeout, || socket.recv_from(buffer)) {
             Ok((size, source)) => {
                 // A stranger's datagram can only have come in the moment between bind and connect.
                 // An empty answer to a sentence that is not empty is ignored: see `ask`.
@@ -240,14 +247,13 @@ fn receive_answer(
                     return Ok(Some(size));
                 }
             }
-            Err(error) if error.kind() == ErrorKind::TimedOut => {}
-            Err(error) if says_nobody_is_there(&error) => return Err(error),
             Err(error) => {
-                *last_error = Some(error);
-                thread::sleep(RECEIVE_PAUSE);
+                note_failure(error, last_error)?;
+                let time_left = end.saturating_duration_since(Instant::now());
+                thread::sleep(RECEIVE_PAUSE.min(time_left));
             }
         }
-        if is_last_look {
+        if Instant::now() >= end {
             return Ok(None);
         }
     }

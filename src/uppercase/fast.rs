@@ -58,11 +58,11 @@ pub(crate) fn leading(input: &[u8], output: &mut Vec<u8>) -> usize {
         // met an unknown character, or the end of the input.
         let has_stopped_early = converted < LANES - 2;
         if converted == 0 {
-            // Not even the first character is known.
+            // The script does not know even the first character.
             converted = convert_rare(rest, output);
-            if converted == 0 {
-                break;
-            }
+        }
+        if converted == 0 {
+            break;
         }
         done += converted;
         done += convert_ascii(&input[done..], output);
@@ -89,15 +89,15 @@ fn convert_ascii(input: &[u8], output: &mut Vec<u8>) -> usize {
 /// It converts many characters, not only one. Where no script knows the letters, each call costs a
 /// block that has been converted in vain.
 fn convert_rare(input: &[u8], output: &mut Vec<u8>) -> usize {
-    let some = &input[..input.len().min(LANES)];
+    let front = &input[..input.len().min(LANES)];
     let mut done = 0;
-    for chunk in some.utf8_chunks() {
+    for chunk in front.utf8_chunks() {
         for upper in chunk.valid().chars().flat_map(char::to_uppercase) {
             output.extend_from_slice(upper.encode_utf8(&mut [0; 4]).as_bytes());
         }
         done += chunk.valid().len();
         // Bytes at the end that are not UTF-8 may be a character that is cut there.
-        let is_at_end = done + chunk.invalid().len() == some.len();
+        let is_at_end = done + chunk.invalid().len() == front.len();
         if !is_at_end {
             output.extend_from_slice(chunk.invalid());
             done += chunk.invalid().len();
@@ -108,7 +108,7 @@ fn convert_rare(input: &[u8], output: &mut Vec<u8>) -> usize {
 
 /// Converts up to 128 bytes. Returns how many: fewer, perhaps 0, if there is a character that the
 /// script does not know, or one at the end that the block does not hold whole.
-fn convert_block(script: ConvertBlock, input: &[u8], output: &mut Vec<u8>) -> usize {
+fn convert_block(script: Script, input: &[u8], output: &mut Vec<u8>) -> usize {
     // At the end of the input the window is filled up with zeros. A letter that is cut there is
     // not taken: no rule matches a character with a zero in it.
     let mut padded = [0; LANES + 2];
@@ -163,9 +163,10 @@ fn whole_characters(window: &Window) -> usize {
 }
 
 /// Converts a block by the rules of one script.
-type ConvertBlock = fn(&Window) -> Converted;
+type Script = fn(&Window) -> Converted;
 
-/// A converted block. It is right up to the first unknown character.
+/// A converted block. All characters are right but the unknown ones. These match no rule, so they
+/// stay as they are, and change no others.
 struct Converted {
     upper: [u8; LANES],
     /// 1 where a character begins that the script does not know. A search in `bool`s would be
@@ -179,7 +180,7 @@ struct Converted {
 /// Each `|window| apply(latin, window)` is a function of its own. It names its rules, so the
 /// compiler makes a copy of [`apply`] for them, with vector instructions. If the rules were passed
 /// as a variable, it could not.
-fn script_of(input: &[u8]) -> ConvertBlock {
+fn script_of(input: &[u8]) -> Script {
     match *input {
         [0xC2 | 0xC3, ..] => |window| apply(latin_1, window),
         [0xC4..=0xC8, ..] | [0xE1, 0xBA | 0xBB, ..] => |window| apply(latin, window),

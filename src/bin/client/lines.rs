@@ -78,9 +78,9 @@ impl Lines {
             // The whole line. If it were cut, the rest would be taken for the next line.
             u64::MAX
         } else {
-            // A line that is too long for a datagram ends the program. It may never end itself, so
-            // not all of it is read: one byte more than fits, and two for the line's end, are
-            // enough to know.
+            // Only UDP reads lines from a pipe. A line that is too long for a datagram ends the
+            // program. It may never end itself, so not all of it is read: one byte more than fits,
+            // and two for the line's end, are enough to know.
             MAX_DATAGRAM as u64 + 3
         };
         let mut line = Vec::new();
