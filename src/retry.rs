@@ -167,7 +167,8 @@ pub(crate) fn time_left(deadline: Instant) -> Duration {
 mod tests {
     use super::*;
     use ErrorKind::{
-        ConnectionAborted, ConnectionReset, Interrupted, NotFound, OutOfMemory, TimedOut,
+        AddrNotAvailable, ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable,
+        Interrupted, NetworkUnreachable, NotFound, OutOfMemory, PermissionDenied, TimedOut,
         WouldBlock,
     };
 
@@ -199,11 +200,47 @@ mod tests {
         );
     }
 
+    /// Tries one address after the other. They fail in these ways.
+    #[track_caller]
+    fn check_failure(failures: &[ErrorKind], expected: ErrorKind) {
+        let address = SocketAddr::from(([127, 0, 0, 1], 12000));
+        let mut kinds = failures.iter();
+        let result = try_each_address(&vec![address; failures.len()], Instant::now(), |_, _| {
+            io::Result::<()>::Err((*kinds.next().unwrap()).into())
+        });
+        assert_eq!(result.unwrap_err().kind(), expected, "{failures:?}");
+    }
+
+    #[test]
+    fn the_most_telling_failure_is_returned() {
+        check_failure(&[], NotFound);
+        check_failure(&[ConnectionRefused, TimedOut], TimedOut);
+        check_failure(&[TimedOut, ConnectionRefused], TimedOut);
+        check_failure(&[OutOfMemory, TimedOut], TimedOut);
+        check_failure(&[TimedOut, OutOfMemory], TimedOut);
+        check_failure(&[PermissionDenied, OutOfMemory], PermissionDenied);
+        // Each of these says that nobody is there.
+        for nobody in [
+            ConnectionRefused,
+            ConnectionReset,
+            HostUnreachable,
+            NetworkUnreachable,
+            AddrNotAvailable,
+        ] {
+            check_failure(&[nobody, OutOfMemory], OutOfMemory);
+            check_failure(&[OutOfMemory, nobody], OutOfMemory);
+            check_failure(&[nobody, ConnectionRefused], nobody);
+        }
+    }
+
     #[test]
     fn interruptions_do_not_prolong_a_timeout() {
         let start = Instant::now();
         let timeout = Duration::from_millis(50);
+        let mut calls = 0;
         let result = call_with_timeout(timeout, || {
+            calls += 1;
+            assert!(calls <= 6, "it does not end");
             thread::sleep(Duration::from_millis(10));
             io::Result::<()>::Err(Interrupted.into())
         });

@@ -8,9 +8,10 @@
 
 mod common;
 
-use common::{Server, ask, assert_ends, exchange, run, server, udp};
+use common::{DEADLINE, Server, ask, assert_ends, exchange, run, server, udp};
 use std::io::Read;
 use std::net::{TcpListener, UdpSocket};
+use std::time::{Duration, Instant};
 
 #[test]
 fn both_protocols_on_one_port() {
@@ -24,8 +25,10 @@ fn both_protocols_on_one_port() {
 
 #[test]
 fn a_port_in_use() {
-    let (udp, tcp) = (udp("127.0.0.1"), TcpListener::bind("127.0.0.1:0").unwrap());
-    let (udp, tcp) = (udp.local_addr().unwrap(), tcp.local_addr().unwrap());
+    let udp_holder = udp("127.0.0.1");
+    let tcp_holder = TcpListener::bind("127.0.0.1:0").unwrap();
+    let udp = udp_holder.local_addr().unwrap();
+    let tcp = tcp_holder.local_addr().unwrap();
     let udp_failure = UdpSocket::bind(udp).unwrap_err();
     let tcp_failure = TcpListener::bind(tcp).unwrap_err();
     // Without a flag it wants both, and does not serve the one where it cannot serve the other.
@@ -55,9 +58,10 @@ fn restart_on_the_same_port() {
     let address = first.address;
     let mut stream = first.connect();
     exchange(&stream, "ping");
-    // The server closes first, so its port lingers in TIME-WAIT.
+    // The server closes first, and then the client, so the server's port lingers in TIME-WAIT.
     drop(first);
     assert_eq!(stream.read(&mut [0; 1]).unwrap_or(0), 0);
+    drop(stream);
     let again = Server::spawn(&mut server("--tcp", "127.0.0.1", address.port()));
     assert_eq!(again.address, address);
 }
@@ -65,8 +69,12 @@ fn restart_on_the_same_port() {
 #[test]
 fn the_idle_timeout_ends_a_silent_connection() {
     let server = Server::start("--tcp --idle-timeout 0.2 --max-connections 1");
+    let start = Instant::now();
     let (mut silent, next) = (server.connect(), server.connect());
     exchange(&next, "ping");
+    // It had to wait until the silent one ended.
+    let expected = Duration::from_millis(190)..DEADLINE / 10;
+    assert!(expected.contains(&start.elapsed()));
     assert_eq!(common::retry(|| silent.read(&mut [0; 1])), 0);
 }
 
@@ -85,7 +93,7 @@ fn stopped_and_continued() {
             common::signal(&server.program.child, "-CONT");
             assert_eq!(client.line(), format!("LINE {line}"));
         }
-        assert_eq!(client.end(), Some(0));
+        assert_eq!(client.close_stdin_and_wait(), Some(0));
     }
 }
 
@@ -99,15 +107,11 @@ mod on_linux {
     use std::net::SocketAddr;
     use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixStream;
-    use std::process::{Command, Output};
-    use std::time::{Duration, Instant};
+    use std::process::{Command, Output, Stdio};
 
-    /// A number of kilobytes from the system's table of a process.
-    fn kilobytes(server: &Server, field: &str) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", server.program.child.id()));
-        let status = status.unwrap();
-        let line = status.lines().find(|line| line.starts_with(field)).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    /// How many kilobytes of memory it has.
+    fn memory(server: &Server) -> u64 {
+        common::kilobytes(&server.program.child, "VmRSS:").unwrap()
     }
 
     #[test]
@@ -131,10 +135,10 @@ mod on_linux {
             }
         };
         send(10_000);
-        let before = kilobytes(&server, "VmRSS:");
+        let before = memory(&server);
         send(40_000);
         // They were 40,000 kB.
-        let after = kilobytes(&server, "VmRSS:");
+        let after = memory(&server);
         assert!(after < before + 10_000, "grown from {before} to {after} kB");
         assert_eq!(ask(&socket, server.address, b"still here"), b"STILL HERE");
     }
@@ -176,7 +180,7 @@ mod on_linux {
             exchange(&server.connect(), "ping");
         }
         // It was said once, since the trouble has not ended.
-        assert!(server.program.says_nothing_more());
+        assert!(server.program.killed().is_empty());
     }
 
     #[test]
@@ -191,7 +195,8 @@ mod on_linux {
         stderr.set_nonblocking(false).unwrap();
         let stderr = OwnedFd::from(stderr).into();
         let mut command = server("--tcp --max-connections 4", "127.0.0.1", 0);
-        let server = Server::ready(Program::spawn_with_stderr(&mut command, stderr));
+        let server =
+            Server::ready(Program::spawn_with(&mut command, Stdio::piped(), stderr).with_lines());
         let set_limit = |limit: &str| {
             let pid = server.program.child.id().to_string();
             let limit = format!("--nofile={limit}:");
@@ -216,6 +221,12 @@ mod on_linux {
         for stream in &streams {
             exchange(stream, "ping");
         }
+        // The fourth thread is held up.
+        let mut fourth = server.connect();
+        fourth.write_all(b"ping").unwrap();
+        let short = Some(Duration::from_millis(100));
+        fourth.set_read_timeout(short).unwrap();
+        fourth.read(&mut [0; 4]).unwrap_err();
     }
 
     #[test]
@@ -311,6 +322,59 @@ mod on_linux {
             server.line(),
             "The server is ready to receive on udp 127.0.0.1:40000"
         );
+        assert!(server.killed().is_empty());
+    }
+
+    #[test]
+    fn every_address_of_a_name_is_served() {
+        // One address is there twice.
+        let hosts = "127.0.0.1 two.example\\n127.0.0.2 two.example\\n127.0.0.1 two.example\\n";
+        let client = common::CLIENT;
+        let script = format!(
+            "coproc '{SERVER}' --udp --tcp --host two.example --port 40000; \
+             for _ in 1 2 3 4; do read -u ${{COPROC[0]}} line; echo $line; done; \
+             for host in 127.0.0.1 127.0.0.2; do for protocol in udp tcp; do \
+             echo $protocol $host | '{client}' --$protocol --host $host --port 40000; done; done"
+        );
+        if let Some(mut command) = common::in_a_namespace(hosts, "41000 42000", &script) {
+            let expected = "The server is ready to receive on udp 127.0.0.1:40000\n\
+                            The server is ready to receive on udp 127.0.0.2:40000\n\
+                            The server is ready to receive on tcp 127.0.0.1:40000\n\
+                            The server is ready to receive on tcp 127.0.0.2:40000\n\
+                            UDP 127.0.0.1\nTCP 127.0.0.1\nUDP 127.0.0.2\nTCP 127.0.0.2\n";
+            assert_ends(&run(&mut command), 0, expected.as_bytes(), "");
+        }
+    }
+
+    #[test]
+    fn a_free_port_that_one_protocol_cannot_have() {
+        // Of two ports, TCP can only have the second.
+        let script = format!(
+            "coproc '{SERVER}' --tcp --host 127.0.0.1 --port 40000; read -u ${{COPROC[0]}}; \
+             mkfifo /mnt/out; for _ in 1 2 3 4 5 6 7 8 9 10; do \
+             '{SERVER}' --host 127.0.0.1 --port 0 >/mnt/out & exec 3</mnt/out; \
+             read -u 3 udp; read -u 3 tcp; echo $udp, $tcp; kill $!; wait $! || true; done"
+        );
+        if let Some(mut command) = common::in_a_namespace("", "40000 40001", &script) {
+            let line = "The server is ready to receive on udp 127.0.0.1:40001, \
+                        The server is ready to receive on tcp 127.0.0.1:40001\n";
+            assert_ends(&run(&mut command), 0, line.repeat(10).as_bytes(), "");
+        }
+    }
+
+    #[test]
+    fn a_stream_in_fixed_memory() {
+        let server = Server::start("--tcp");
+        let chunk = "x".repeat(1 << 16);
+        let stream = server.connect();
+        exchange(&stream, &chunk);
+        let before = memory(&server);
+        for _ in 0..600 {
+            exchange(&stream, &chunk);
+        }
+        // They were 38,400 kB.
+        let after = memory(&server);
+        assert!(after < before + 10_000, "grown from {before} to {after} kB");
     }
 
     /// The port of a program's listening socket, as the system's tables have it.
@@ -337,7 +401,7 @@ mod on_linux {
             let shell =
                 format!("exec '{SERVER}' --verbose --host 127.0.0.1 --port 0 {redirection}");
             let mut server = Program::spawn(Command::new("bash").args(["-c", &shell]));
-            let end = Instant::now() + common::DEADLINE;
+            let end = Instant::now() + DEADLINE;
             let port = loop {
                 match listening_port(server.child.id()) {
                     Some(port) => break port,

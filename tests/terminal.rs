@@ -7,17 +7,17 @@
 
 mod common;
 
-use common::Step::{self, Read as ReadOnce, Say, Stay};
+use common::Step::{self, ReadOnce, Say, Stay};
 use common::{
-    CLIENT, CLOSED, DEADLINE, MORE, NOBODY, PROTOCOLS, Server, closed_udp, error_line, fake_udp,
-    scripted_tcp,
+    CLIENT, CLOSED, DEADLINE, MORE, NOBODY, PROTOCOLS, SaysMore, Server, closed_udp, error_line,
+    fake_udp, scripted_tcp,
 };
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 const PROMPT: &str = "Input lowercase sentence: ";
 
@@ -103,7 +103,8 @@ impl Terminal {
             self.screen += std::str::from_utf8(&output).unwrap();
         }
         assert_eq!(self.shown(), screen);
-        assert_eq!(self.script.wait().unwrap().code(), Some(status));
+        let end = common::wait(&mut self.script).expect("an end");
+        assert_eq!(end.code(), Some(status));
     }
 
     /// The same, and behind `screen` stands an error.
@@ -173,25 +174,17 @@ fn a_windows_consoles_line_ends() {
 
 #[test]
 fn tcp_servers() {
-    // (what the server does with each connection, what is typed, screen, error; `""` if all was answered)
+    // (the server's steps for each connection, flags, what is typed, screen, error; `""` if all was answered). All that
+    // counts as an answer is in tests/tcp_ask.rs.
     #[rustfmt::skip]
-    let cases: &[(&[Step], &str, &str, &str)] = &[
-        (&[ReadOnce, Say("ANSWER\n")], "one\ntwo\nthree\n\x04", ">ANSWER\n>ANSWER\n>ANSWER\n>\n", ""),
-        (&[ReadOnce, Say("ANSWER\n"), Stay], "one\n\x04", ">ANSWER\n>\n", ""),
-        (&[ReadOnce], "one\n", ">", CLOSED),
-        (&[ReadOnce, Say("ON")], "one\n", ">", CLOSED),
-        (&[ReadOnce, Stay], "one\n", ">", "no answer from SERVER within 0.4 s"),
-        (&[ReadOnce, Say("ON"), Stay], "one\n", ">", "no answer from SERVER within 0.4 s"),
-        (&[ReadOnce, Say("HTTP/1.1 400 Bad Request\r\n\r\n"), Stay], "one\n", ">", MORE),
-        (&[ReadOnce, Say("ONE\nM"), Stay], "one\n", ">", MORE),
-        (&[ReadOnce, Say("much more than the line"), Stay], "one\n", ">", MORE),
+    let cases: &[(&[Step], &str, &str, &str, &str)] = &[
+        (&[ReadOnce, Say("ANSWER\n")], "--tcp", "one\ntwo\nthree\n\x04", ">ANSWER\n>ANSWER\n>ANSWER\n>\n", ""),
+        (&[ReadOnce, Say("ANSWER\n"), Stay], "--tcp", "one\n\x04", ">ANSWER\n>\n", ""),
+        (&[ReadOnce], "--tcp", "one\n", ">", CLOSED),
+        (&[ReadOnce, Say("ON"), Stay], "--tcp -w 0.4", "one\n", ">", "no answer from SERVER within 0.4 s"),
+        (&[ReadOnce, Say("ONE\nM"), Stay], "--tcp", "one\n", ">", MORE),
     ];
-    for &(steps, typed, screen, error) in cases {
-        let flags = if error.starts_with("no answer") {
-            "--tcp -w 0.4"
-        } else {
-            "--tcp"
-        };
+    for &(steps, flags, typed, screen, error) in cases {
         let Some(mut terminal) = terminal(flags, scripted_tcp(steps)) else {
             return;
         };
@@ -213,6 +206,7 @@ fn a_failed_udp_line_is_not_the_end() {
             .unwrap();
     });
     let silent = fake_udp(|_, _, _| {});
+    let closed = closed.port();
     let nobody = error_line(NOBODY, "udp", "localhost", closed);
     let no_answer = error_line(
         "no answer from SERVER within 0.3 s",
@@ -238,22 +232,13 @@ fn a_failed_udp_line_is_not_the_end() {
 #[test]
 fn what_comes_between_two_lines_is_an_error() {
     for typed in ["two\n", "\x04"] {
-        let (go_on, wait) = channel();
-        let (sender, has_sent) = channel();
-        let port = common::fake_tcp(move |stream: TcpStream| {
-            common::assert_answer(&stream, "one\n");
-            (&stream).write_all(b"ONE\n").unwrap();
-            let () = wait.recv().unwrap();
-            (&stream).write_all(b"MORE\n").unwrap();
-            sender.send(stream).unwrap();
-        });
-        let Some(mut terminal) = terminal("--tcp", port) else {
+        let server = SaysMore::start();
+        let Some(mut terminal) = terminal("--tcp", server.port) else {
             return;
         };
         terminal.types("one\n");
         terminal.waits_for("ONE\n>");
-        go_on.send(()).unwrap();
-        let _kept = has_sent.recv_timeout(DEADLINE).unwrap();
+        let _kept = server.say_more();
         terminal.types(typed);
         let line_end = if typed == "\x04" { "\n" } else { "" };
         terminal.fails_with(&format!(">ONE\n>{line_end}"), MORE);
@@ -281,12 +266,22 @@ fn connecting_again_takes_too_long() {
         return;
     };
     let (stream, _) = listener.accept().unwrap();
-    // Its backlog is full before the first connection ends.
-    let mut held = Vec::new();
-    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
-        held.push(stream);
-    }
+    let _kept = common::fill_backlog(&listener);
+    // Only now does the first connection end.
     drop(stream);
     terminal.types("one\n");
     terminal.fails_with(">", "cannot connect to SERVER within 0.5 s");
+}
+
+#[test]
+fn only_answers_go_to_stdout() {
+    let server = Server::start("");
+    for protocol in PROTOCOLS {
+        // stdout goes elsewhere: what is on the screen is stderr.
+        let Some(mut terminal) = terminal_with("exec >/dev/null;", protocol, server.port()) else {
+            return;
+        };
+        terminal.types("hello\n\x04");
+        terminal.ends(0, ">>\n");
+    }
 }

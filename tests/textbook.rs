@@ -1,5 +1,5 @@
-//! The textbook's programs (Kurose & Ross, 2.7), in Python and in Java, doing on the wire exactly
-//! what they do. Promise:
+//! The textbook's programs (Kurose & Ross, 2.7), in Python and in Java: fakes that do on the wire
+//! what these do. Promise:
 //!
 //! - **The textbook's programs**: all.
 
@@ -10,14 +10,14 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 
 #[test]
-fn udp_client() {
+fn udp_clients() {
     let server = Server::start("--udp");
     let answer = ask(&udp("127.0.0.1"), server.address, b"hello, textbook");
     assert_eq!(answer, b"HELLO, TEXTBOOK");
 }
 
 #[test]
-fn udp_server() {
+fn python_udp_server() {
     let port = fake_udp(|socket, message, client| {
         let message = &message[..message.len().min(2048)];
         let modified = std::str::from_utf8(message).unwrap().to_uppercase();
@@ -26,6 +26,22 @@ fn udp_server() {
     client("--udp", port)
         .input("hello\nstraße\n")
         .prints("HELLO\nSTRASSE\n");
+}
+
+#[test]
+fn java_udp_server() {
+    // It converts all of its buffer, whatever the datagram has filled of it.
+    let port = fake_udp(|socket, message, client| {
+        let mut receive_data = [0; 1024];
+        let size = message.len().min(receive_data.len());
+        receive_data[..size].copy_from_slice(&message[..size]);
+        let capitalized = std::str::from_utf8(&receive_data).unwrap().to_uppercase();
+        socket.send_to(capitalized.as_bytes(), client).unwrap();
+    });
+    let nuls = "\0".repeat(1024 - 5);
+    client("--udp", port)
+        .input("hello\n")
+        .prints(format!("HELLO{nuls}\n"));
 }
 
 #[test]
@@ -48,6 +64,7 @@ fn python_tcp_server() {
             .to_uppercase();
         connection.write_all(capitalized.as_bytes()).unwrap();
     });
+    // It may close before or after the client sees the end of its input. Twenty runs meet both.
     for _ in 0..20 {
         client("--tcp", port).input("hello\n").prints("HELLO\n");
         client("--tcp", port)

@@ -272,7 +272,8 @@ fn longer_than_any_buffer() {
     assert!(output == oracle(&input), "the output differs");
 }
 
-/// Says `Interrupted` before each call that it lets through, and this error at the end, if any.
+/// Says `Interrupted` before each call that it lets through. If it has an error, a reader says it at the end, and a writer
+/// at the first write.
 struct Interrupting<T> {
     inner: T,
     is_next: bool,
@@ -346,4 +347,14 @@ fn the_writers_error_is_returned() {
     let writer = Interrupting::new(io::sink(), Some(ErrorKind::StorageFull));
     let error = copy(&b"one"[..], writer).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::StorageFull);
+}
+
+#[test]
+fn every_character_keeps_what_the_client_counts_on() {
+    for character in all_characters() {
+        let upper: String = character.to_uppercase().collect();
+        let (before, after) = (character.len_utf8(), upper.len());
+        assert!(after <= 3 * before && before <= 2 * after, "{character:?}");
+        assert_eq!(upper.contains('\n'), character == '\n', "{character:?}");
+    }
 }

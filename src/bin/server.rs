@@ -165,17 +165,34 @@ impl Reporter {
         let Ok(mut last_trouble) = self.last_trouble.try_lock() else {
             return;
         };
-        let is_known = last_trouble.is_some_and(|last| last.elapsed() < TROUBLE_IS_OVER_AFTER);
-        if !is_known {
+        let now = Instant::now();
+        if is_new_trouble(*last_trouble, now) {
             common::note(format_args!("{socket_name}: {event}"));
         }
-        *last_trouble = Some(Instant::now());
+        *last_trouble = Some(now);
+    }
+}
+
+/// Returns whether trouble begins now, if the last trouble was at `last`.
+fn is_new_trouble(last: Option<Instant>, now: Instant) -> bool {
+    match last {
+        None => true,
+        Some(last) => now.duration_since(last) >= TROUBLE_IS_OVER_AFTER,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn trouble_is_told_when_it_begins() {
+        let last = Instant::now();
+        assert!(is_new_trouble(None, last));
+        assert!(!is_new_trouble(Some(last), last));
+        assert!(!is_new_trouble(Some(last), last + Duration::from_secs(1)));
+        assert!(is_new_trouble(Some(last), last + Duration::from_secs(2)));
+    }
 
     #[test]
     fn the_least_and_the_most_of_each_flag() {

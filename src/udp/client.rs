@@ -292,19 +292,22 @@ pub fn is_cut(sentence: &[u8], answer: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-#[allow(clippy::expect_used, reason = "a test")]
 mod tests {
-    use super::{SocketAddr, open_socket};
+    use super::*;
 
     #[test]
-    fn a_clients_port_is_not_the_servers() {
-        // Linux takes a free port from 28,000, other systems from fewer. So among 100,000 sockets,
-        // some would get the server's.
-        let server = SocketAddr::from(([127, 0, 0, 1], 50_000));
-        for _ in 0..100_000 {
-            let socket = open_socket(server).expect("a socket");
-            let client = socket.local_addr().expect("its address");
-            assert_ne!(client.port(), server.port());
+    fn a_failure_counts_as_a_lost_datagram() {
+        // (an error, whether it ends the exchange, what is told if no answer comes)
+        let cases = [
+            (ErrorKind::TimedOut, false, None),
+            (ErrorKind::OutOfMemory, false, Some(ErrorKind::OutOfMemory)),
+            (ErrorKind::ConnectionRefused, true, None),
+        ];
+        for (kind, ends, told) in cases {
+            let mut last_error = None;
+            let result = note_failure(kind.into(), &mut last_error);
+            assert_eq!(result.is_err(), ends, "{kind}");
+            assert_eq!(last_error.map(|error| error.kind()), told, "{kind}");
         }
     }
 }

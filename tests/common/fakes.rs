@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use super::{DEADLINE, assert_answer, connect, limit, skip};
+use super::{DEADLINE, assert_answer, connect, set_deadline, skip};
 
 /// A listener on a free port of 127.0.0.1 that serves one connection after another in its own thread.
 pub fn fake_tcp(mut serve: impl FnMut(TcpStream) + Send + 'static) -> u16 {
@@ -15,7 +15,7 @@ pub fn fake_tcp(mut serve: impl FnMut(TcpStream) + Send + 'static) -> u16 {
     thread::spawn(move || {
         for stream in listener.incoming() {
             let stream = stream.unwrap();
-            limit(&stream);
+            set_deadline(&stream);
             serve(stream);
         }
     });
@@ -30,7 +30,7 @@ pub fn accept_once() -> (u16, Receiver<TcpStream>) {
     thread::spawn(move || {
         let (stream, _) = listener.accept().unwrap();
         drop(listener);
-        limit(&stream);
+        set_deadline(&stream);
         assert_answer(&stream, "one\n");
         (&stream).write_all(b"ONE\n").unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
@@ -42,13 +42,14 @@ pub fn accept_once() -> (u16, Receiver<TcpStream>) {
 /// What a fake TCP server does with each connection, one step after the other. Then it closes.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Step {
-    /// Reads once.
-    Read,
+    ReadOnce,
     /// Reads one byte: with more unread, its close is a reset.
     ReadByte,
     /// Reads until the client has finished sending.
     ReadAll,
     Say(&'static str),
+    /// Says it byte by byte, a fifth of a second before each.
+    SaySlowly(&'static str),
     /// Says it until the client has gone.
     Flood(&'static str),
     /// Never closes.
@@ -61,10 +62,16 @@ pub fn scripted_tcp(steps: impl AsRef<[Step]>) -> u16 {
     fake_tcp(move |mut stream| {
         for step in &steps {
             match step {
-                Step::Read => drop(stream.read(&mut [0; 1000])),
+                Step::ReadOnce => drop(stream.read(&mut [0; 1000])),
                 Step::ReadByte => drop(stream.read(&mut [0; 1])),
                 Step::ReadAll => drop(stream.read_to_end(&mut Vec::new())),
                 Step::Say(text) => drop(stream.write_all(text.as_bytes())),
+                Step::SaySlowly(text) => {
+                    for byte in text.bytes() {
+                        thread::sleep(Duration::from_millis(200));
+                        let _ = stream.write_all(&[byte]);
+                    }
+                }
                 Step::Flood(text) => while stream.write_all(text.as_bytes()).is_ok() {},
                 Step::Stay => std::mem::forget(stream.try_clone().unwrap()),
             }
@@ -88,32 +95,30 @@ pub fn fake_udp(mut serve: impl FnMut(&UdpSocket, &[u8], SocketAddr) + Send + 's
     port
 }
 
-/// A UDP port of 127.0.0.1 on which nothing answers as long as the socket is kept: it is connected to itself.
-pub fn closed_udp() -> (UdpSocket, u16) {
+/// A UDP address on which nothing answers as long as the socket is kept: it is connected to itself.
+pub fn closed_udp() -> (UdpSocket, SocketAddr) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
     socket.connect(address).unwrap();
-    (socket, address.port())
+    (socket, address)
 }
 
-/// A TCP port of 127.0.0.1 on which nothing listens as long as the two sockets are kept: it is a client's own.
-pub fn closed_tcp() -> ((TcpListener, TcpStream), u16) {
+/// A TCP address on which nothing listens as long as the two sockets are kept: a client has it, so nobody else gets it.
+pub fn closed_tcp() -> ((TcpListener, TcpStream), SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let stream = connect(listener.local_addr().unwrap());
-    let port = stream.local_addr().unwrap().port();
-    ((listener, stream), port)
+    let address = stream.local_addr().unwrap();
+    ((listener, stream), address)
 }
 
-/// A listener whose backlog is full as long as all this is kept: the system answers no new connection.
-pub fn full_tcp() -> ((TcpListener, Vec<TcpStream>), SocketAddr) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+/// Fills the backlog of a listener: as long as this is kept, the system answers no new connection. (Windows refuses it.)
+pub fn fill_backlog(listener: &TcpListener) -> Vec<TcpStream> {
     let address = listener.local_addr().unwrap();
     let mut held = Vec::new();
-    let wait = Duration::from_millis(200);
-    while let Ok(stream) = TcpStream::connect_timeout(&address, wait) {
+    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(400)) {
         held.push(stream);
     }
-    ((listener, held), address)
+    held
 }
 
 /// The loopback addresses that this machine has.

@@ -26,7 +26,7 @@ pub use system::*;
 pub const CLIENT: &str = env!("CARGO_BIN_EXE_client");
 pub const SERVER: &str = env!("CARGO_BIN_EXE_server");
 
-/// Both, as a client's flag.
+/// The client's flag for each protocol.
 pub const PROTOCOLS: [&str; 2] = ["--udp", "--tcp"];
 
 /// Far more than anything here should take: what waits longer is broken.
@@ -36,11 +36,12 @@ pub const DEADLINE: Duration = Duration::from_secs(30);
 /// that on stderr.
 pub const LOCALE: &str = "C";
 
-// What the client says, with words for which `error_line` puts names in.
+// What the client says. `error_line` puts names in for the words in capitals.
 pub const CLOSED: &str = "SERVER closed the connection before answering everything";
 pub const MORE: &str = "SERVER answers more than it was asked; is it an upper-case echo?";
 pub const NOBODY: &str =
     "nothing is listening on SERVER; start it with: server --PROTOCOL --port PORT";
+pub const TOO_LONG: &str = "is longer than 65507 bytes, the most a UDP datagram carries; use --tcp";
 
 /// What the client says on stderr: `message` with the names in.
 pub fn error_line(message: &str, protocol: &str, host: &str, port: u16) -> String {
@@ -113,6 +114,9 @@ impl Client {
 
     #[track_caller]
     fn ends(mut self, status: i32, stdout: &[u8], stderr: &str) -> Duration {
+        // Shown if the test fails.
+        let input = self.input.as_deref().map(shown);
+        println!("{:?}, input: {input:?}", self.command);
         let start = Instant::now();
         let output = run_with(&mut self.command, self.input, self.output);
         let time = start.elapsed();
@@ -150,17 +154,23 @@ fn run_with(command: &mut Command, input: Option<Vec<u8>>, output: Option<File>)
     let stderr = read_all(child.stderr.take().unwrap());
     let status = wait(&mut child);
     let _ = writer.join();
+    let stdout = stdout.map_or_else(Vec::new, |all| all.recv_timeout(DEADLINE).unwrap());
+    let stderr = stderr.recv_timeout(DEADLINE).unwrap();
     Output {
-        status,
-        stdout: stdout.map_or_else(Vec::new, |all| all.recv_timeout(DEADLINE).unwrap()),
-        stderr: stderr.recv_timeout(DEADLINE).unwrap(),
+        status: status.unwrap_or_else(|| panic!("still running; stderr: {}", shown(&stderr))),
+        stdout,
+        stderr,
     }
+}
+
+/// The beginning of some bytes, for people.
+fn shown(bytes: &[u8]) -> String {
+    bytes[..bytes.len().min(500)].escape_ascii().to_string()
 }
 
 /// Checks a program's whole stdout and stderr, and its exit status.
 #[track_caller]
 pub fn assert_ends(output: &Output, status: i32, stdout: &[u8], stderr: &str) {
-    let shown = |bytes: &[u8]| bytes[..bytes.len().min(500)].escape_ascii().to_string();
     assert_eq!(String::from_utf8_lossy(&output.stderr), stderr);
     assert_eq!(shown(&output.stdout), shown(stdout));
     assert!(
@@ -170,18 +180,17 @@ pub fn assert_ends(output: &Output, status: i32, stdout: &[u8], stderr: &str) {
     assert_eq!(output.status.code(), Some(status));
 }
 
-/// Waits for the end of a program, and kills it if that does not come.
-#[track_caller]
-fn wait(child: &mut Child) -> ExitStatus {
+/// Waits for the end of a program. Kills it, and returns `None`, if that does not come.
+pub fn wait(child: &mut Child) -> Option<ExitStatus> {
     let end = Instant::now() + DEADLINE;
     while Instant::now() < end {
         if let Some(status) = child.try_wait().unwrap() {
-            return status;
+            return Some(status);
         }
         thread::sleep(Duration::from_millis(2));
     }
     let _ = child.kill();
-    panic!("still running");
+    None
 }
 
 /// All that a program writes, when it is all there.
@@ -198,23 +207,29 @@ fn read_all(mut pipe: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
 /// A running program that does not outlive its test.
 pub struct Program {
     pub child: Child,
-    stdin: Option<ChildStdin>,
+    pub stdin: Option<ChildStdin>,
     stdout: Receiver<String>,
     stderr: Receiver<String>,
 }
 
 impl Program {
     pub fn spawn(command: &mut Command) -> Self {
-        Self::spawn_with_stderr(command, Stdio::piped())
+        Self::spawn_with(command, Stdio::piped(), Stdio::piped()).with_lines()
     }
 
-    pub fn spawn_with_stderr(command: &mut Command, stderr: Stdio) -> Self {
-        command.env("LC_ALL", LOCALE);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.stderr(stderr).spawn().unwrap();
+    /// Takes its piped stdout apart into lines.
+    pub fn with_lines(mut self) -> Self {
+        self.stdout = lines(self.child.stdout.take().unwrap());
+        self
+    }
+
+    /// Starts it, and leaves its stdout to the test. (If it is piped, it is in `child`.)
+    pub fn spawn_with(command: &mut Command, stdout: Stdio, stderr: Stdio) -> Self {
+        command.env("LC_ALL", LOCALE).stdin(Stdio::piped());
+        let mut child = command.stdout(stdout).stderr(stderr).spawn().unwrap();
         Self {
             stdin: child.stdin.take(),
-            stdout: lines(child.stdout.take().unwrap()),
+            stdout: channel().1,
             stderr: child.stderr.take().map_or_else(|| channel().1, lines),
             child,
         }
@@ -223,6 +238,17 @@ impl Program {
     /// Types on its stdin. An error is the program's end, which is checked elsewhere.
     pub fn send(&mut self, text: &str) {
         let _ = self.stdin.as_mut().unwrap().write_all(text.as_bytes());
+    }
+
+    /// Types the same again and again, until it has closed its stdin.
+    pub fn flood(&mut self, text: &'static str) {
+        let mut stdin = self.stdin.take().unwrap();
+        thread::spawn(move || while stdin.write_all(text.as_bytes()).is_ok() {});
+    }
+
+    /// Closes its stdout when the next line comes.
+    pub fn close_stdout(&mut self) {
+        self.stdout = channel().1;
     }
 
     /// The next line of stdout, without its newline.
@@ -246,9 +272,10 @@ impl Program {
         self.stderr.iter().collect()
     }
 
-    /// Whether nothing more stands on stderr by now.
-    pub fn says_nothing_more(&self) -> bool {
-        self.stderr.try_recv().is_err()
+    /// Kills it, and returns everything else that it has said on stderr.
+    pub fn killed(mut self) -> Vec<String> {
+        let _ = self.child.kill();
+        self.other_error_lines()
     }
 
     pub fn close_stdin(&mut self) {
@@ -258,12 +285,12 @@ impl Program {
     /// Its exit status, with stdin open if it was.
     #[track_caller]
     pub fn status(&mut self) -> Option<i32> {
-        wait(&mut self.child).code()
+        wait(&mut self.child).expect("an end").code()
     }
 
     /// Its exit status after the end of stdin.
     #[track_caller]
-    pub fn end(&mut self) -> Option<i32> {
+    pub fn close_stdin_and_wait(&mut self) -> Option<i32> {
         self.close_stdin();
         self.status()
     }
@@ -336,15 +363,15 @@ impl Server {
     }
 }
 
-/// The deadline for a connection that is not `connect`'s.
-pub fn limit(stream: &TcpStream) {
+/// Gives a connection the deadline. `connect` does so itself.
+pub fn set_deadline(stream: &TcpStream) {
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     stream.set_write_timeout(Some(DEADLINE)).unwrap();
 }
 
 pub fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect_timeout(&address, DEADLINE).unwrap();
-    limit(&stream);
+    set_deadline(&stream);
     stream
 }
 

@@ -82,3 +82,30 @@ impl Target {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Protocol::{Tcp, Udp};
+
+    /// What the user is told of this failure of `udp localhost:12000` or `tcp localhost:12000`.
+    fn explained(protocol: Protocol, kind: ErrorKind) -> String {
+        let target = Target {
+            protocol,
+            host: "localhost".to_owned(),
+            port: 12000,
+            timeout: Duration::from_millis(1500),
+            is_on_this_machine: false,
+        };
+        format!("{:#}", target.explain(kind.into()))
+    }
+
+    #[test]
+    fn a_reset_of_udp_is_a_closed_port() {
+        let nobody = "nothing is listening on udp localhost:12000";
+        assert_eq!(explained(Udp, ErrorKind::ConnectionRefused), nobody);
+        assert_eq!(explained(Udp, ErrorKind::ConnectionReset), nobody);
+        let reset = "cannot talk to tcp localhost:12000: connection reset";
+        assert_eq!(explained(Tcp, ErrorKind::ConnectionReset), reset);
+    }
+}

@@ -96,7 +96,7 @@ fn bind_protocol(
         let kind = error.kind();
         let reason = error.to_string();
         let failure = Error::new(error).context(format!("cannot listen on {protocol} {address}"));
-        if kind == ErrorKind::AddrInUse || kind == ErrorKind::PermissionDenied {
+        if is_fatal(kind) {
             return Err(failure);
         }
         // A name may have addresses that this machine does not have. Nobody misses them.
@@ -113,6 +113,12 @@ fn bind_protocol(
         return Ok(());
     }
     Err(first_failure.unwrap_or_else(|| anyhow!("the host has no address")))
+}
+
+/// Returns whether the server shall not start after such a failure, even if it could listen on
+/// another address.
+fn is_fatal(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::AddrInUse | ErrorKind::PermissionDenied)
 }
 
 #[cfg(test)]
@@ -158,6 +164,14 @@ mod tests {
         let addresses = ["127.0.0.1:0", "127.0.0.2:0"];
         check(&addresses, &[Udp], &["udp 127.0.0.1:P", "udp 127.0.0.2:P"]);
         check(&addresses, &[Tcp], &["tcp 127.0.0.1:P", "tcp 127.0.0.2:P"]);
+    }
+
+    #[test]
+    fn a_port_in_use_or_not_permitted_is_fatal() {
+        assert!(is_fatal(ErrorKind::AddrInUse));
+        assert!(is_fatal(ErrorKind::PermissionDenied));
+        assert!(!is_fatal(ErrorKind::AddrNotAvailable));
+        assert!(!is_fatal(ErrorKind::OutOfMemory));
     }
 
     #[test]
