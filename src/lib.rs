@@ -59,8 +59,8 @@
 //!
 //! # Promises
 //!
-//! Each has tests that fail when it is broken: the comment at the top of each file in `tests` says
-//! which.
+//! Each has tests that fail when it is broken, in modules of the same name: `cargo test
+//! it_is_bounded` runs those of one.
 //!
 //! - **UDP answers.** For every datagram that it receives, [`udp::serve`] sends one answer, whole,
 //!   if it may answer the source and the answer fits in a datagram. An answer has at most 3 times

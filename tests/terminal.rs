@@ -1,6 +1,6 @@
-//! The client at a terminal, where it prompts and asks line by line. Promise:
+//! The client at a terminal, where it prompts and asks line by line.
 //!
-//! - **The client ends**: all.
+//! Promise: the client ends.
 
 // Elsewhere `script`, which makes a terminal, has other flags or is not there.
 #![cfg(target_os = "linux")]
@@ -123,165 +123,171 @@ impl Drop for Terminal {
     }
 }
 
-#[test]
-fn prompts_until_ctrl_d() {
-    let server = Server::start("");
-    for protocol in PROTOCOLS {
-        let Some(mut terminal) = terminal(protocol, server.port()) else {
-            return;
-        };
-        terminal.types("hello, straße\n\n\x04");
-        terminal.ends(0, ">HELLO, STRASSE\n>\n>\n");
-    }
-}
+mod the_client_ends {
+    use super::*;
 
-#[test]
-fn a_line_that_ctrl_d_ends_is_the_last() {
-    let server = Server::start("");
-    for protocol in PROTOCOLS {
-        let Some(mut terminal) = terminal(protocol, server.port()) else {
-            return;
-        };
-        // The first hands over what is typed, the second is the end.
-        terminal.types("no newline\x04\x04");
-        terminal.ends(0, ">NO NEWLINE\n");
-    }
-}
-
-#[test]
-fn a_windows_consoles_line_ends() {
-    // The server gets the bare sentence.
-    let udp = fake_udp(|socket, message, peer| {
-        let answer = [b"[", message, b"]"].concat();
-        socket.send_to(&answer, peer).unwrap();
-    });
-    let tcp = common::fake_tcp(|stream| {
-        common::assert_answer(&stream, "cr\n");
-        (&stream).write_all(b"[cr]\n").unwrap();
-        common::assert_answer(&stream, "\n");
-        (&stream).write_all(b"[]\n").unwrap();
-    });
-    for (protocol, port) in [("--udp", udp), ("--tcp", tcp)] {
-        // The terminal passes on what is typed as it is.
-        let Some(mut terminal) = terminal_with("stty -icrnl; echo ready;", protocol, port) else {
-            return;
-        };
-        terminal.waits_for("ready\n>");
-        terminal.types("cr\r\n\r\n\x04");
-        terminal.ends(0, "ready\n>[cr]\r\n>[]\r\n>\n");
-    }
-}
-
-#[test]
-fn tcp_servers() {
-    // (the server's steps for each connection, flags, what is typed, screen, error; `""` if all was answered). All that
-    // counts as an answer is in tests/tcp_ask.rs.
-    #[rustfmt::skip]
-    let cases: &[(&[Step], &str, &str, &str, &str)] = &[
-        (&[ReadOnce, Say("ANSWER\n")], "--tcp", "one\ntwo\nthree\n\x04", ">ANSWER\n>ANSWER\n>ANSWER\n>\n", ""),
-        (&[ReadOnce, Say("ANSWER\n"), Stay], "--tcp", "one\n\x04", ">ANSWER\n>\n", ""),
-        (&[ReadOnce], "--tcp", "one\n", ">", CLOSED),
-        (&[ReadOnce, Say("ON"), Stay], "--tcp -w 0.4", "one\n", ">", "no answer from SERVER within 0.4 s"),
-        (&[ReadOnce, Say("ONE\nM"), Stay], "--tcp", "one\n", ">", MORE),
-    ];
-    for &(steps, flags, typed, screen, error) in cases {
-        let Some(mut terminal) = terminal(flags, scripted_tcp(steps)) else {
-            return;
-        };
-        terminal.types(typed);
-        match error {
-            "" => terminal.ends(0, screen),
-            _ => terminal.fails_with(screen, error),
+    #[test]
+    fn prompts_until_ctrl_d() {
+        let server = Server::start("");
+        for protocol in PROTOCOLS {
+            let Some(mut terminal) = terminal(protocol, server.port()) else {
+                return;
+            };
+            terminal.types("hello, straße\n\n\x04");
+            terminal.ends(0, ">HELLO, STRASSE\n>\n>\n");
         }
     }
-}
 
-#[test]
-fn a_failed_udp_line_is_not_the_end() {
-    let (_kept, closed) = closed_udp();
-    let miserly = fake_udp(|socket, message, peer| {
-        let answer = message.to_ascii_uppercase();
-        socket
-            .send_to(&answer[..answer.len().min(4)], peer)
-            .unwrap();
-    });
-    let silent = fake_udp(|_, _, _| {});
-    let closed = closed.port();
-    let nobody = error_line(NOBODY, "udp", "localhost", closed);
-    let no_answer = error_line(
-        "no answer from SERVER within 0.3 s",
-        "udp",
-        "localhost",
-        silent,
-    );
-    #[rustfmt::skip]
-    let cases = [
-        ("--udp", closed, "one\ntwo\n\x04", format!(">{nobody}\n>{nobody}\n>\n")),
-        ("--udp", miserly, "one\nthree\nfour\n\x04", ">ONE\n>error: the answer to line 2 was cut to 4 bytes; use --tcp\n>FOUR\n>\n".to_owned()),
-        ("--udp -w 0.3", silent, "one\n\x04", format!(">{no_answer}\n>\n")),
-    ];
-    for (flags, port, typed, screen) in cases {
-        let Some(mut terminal) = terminal(flags, port) else {
-            return;
-        };
-        terminal.types(typed);
-        terminal.ends(1, &screen);
+    #[test]
+    fn a_line_that_ctrl_d_ends_is_the_last() {
+        let server = Server::start("");
+        for protocol in PROTOCOLS {
+            let Some(mut terminal) = terminal(protocol, server.port()) else {
+                return;
+            };
+            // The first hands over what is typed, the second is the end.
+            terminal.types("no newline\x04\x04");
+            terminal.ends(0, ">NO NEWLINE\n");
+        }
     }
-}
 
-#[test]
-fn what_comes_between_two_lines_is_an_error() {
-    for typed in ["two\n", "\x04"] {
-        let server = SaysMore::start();
-        let Some(mut terminal) = terminal("--tcp", server.port) else {
+    #[test]
+    fn a_windows_consoles_line_ends() {
+        // The server gets the bare sentence.
+        let udp = fake_udp(|socket, message, peer| {
+            let answer = [b"[", message, b"]"].concat();
+            socket.send_to(&answer, peer).unwrap();
+        });
+        let tcp = common::fake_tcp(|stream| {
+            common::assert_answer(&stream, "cr\n");
+            (&stream).write_all(b"[cr]\n").unwrap();
+            common::assert_answer(&stream, "\n");
+            (&stream).write_all(b"[]\n").unwrap();
+        });
+        for (protocol, port) in [("--udp", udp), ("--tcp", tcp)] {
+            // The terminal passes on what is typed as it is.
+            let Some(mut terminal) = terminal_with("stty -icrnl; echo ready;", protocol, port)
+            else {
+                return;
+            };
+            terminal.waits_for("ready\n>");
+            terminal.types("cr\r\n\r\n\x04");
+            terminal.ends(0, "ready\n>[cr]\r\n>[]\r\n>\n");
+        }
+    }
+
+    #[test]
+    fn tcp_servers() {
+        // (the server's steps for each connection, flags, what is typed, screen, error; `""` if all was answered). All that
+        // counts as an answer is in tests/tcp_ask.rs.
+        #[rustfmt::skip]
+        let cases: &[(&[Step], &str, &str, &str, &str)] = &[
+            (&[ReadOnce, Say("ANSWER\n")], "--tcp", "one\ntwo\nthree\n\x04", ">ANSWER\n>ANSWER\n>ANSWER\n>\n", ""),
+            (&[ReadOnce, Say("ANSWER\n"), Stay], "--tcp", "one\n\x04", ">ANSWER\n>\n", ""),
+            (&[ReadOnce], "--tcp", "one\n", ">", CLOSED),
+            (&[ReadOnce, Say("ON"), Stay], "--tcp -w 0.4", "one\n", ">", "no answer from SERVER within 0.4 s"),
+            (&[ReadOnce, Say("ONE\nM"), Stay], "--tcp", "one\n", ">", MORE),
+        ];
+        for &(steps, flags, typed, screen, error) in cases {
+            let Some(mut terminal) = terminal(flags, scripted_tcp(steps)) else {
+                return;
+            };
+            terminal.types(typed);
+            match error {
+                "" => terminal.ends(0, screen),
+                _ => terminal.fails_with(screen, error),
+            }
+        }
+    }
+
+    #[test]
+    fn a_failed_udp_line_is_not_the_end() {
+        let (_kept, closed) = closed_udp();
+        let miserly = fake_udp(|socket, message, peer| {
+            let answer = message.to_ascii_uppercase();
+            socket
+                .send_to(&answer[..answer.len().min(4)], peer)
+                .unwrap();
+        });
+        let silent = fake_udp(|_, _, _| {});
+        let closed = closed.port();
+        let nobody = error_line(NOBODY, "udp", "localhost", closed);
+        let no_answer = error_line(
+            "no answer from SERVER within 0.3 s",
+            "udp",
+            "localhost",
+            silent,
+        );
+        #[rustfmt::skip]
+        let cases = [
+            ("--udp", closed, "one\ntwo\n\x04", format!(">{nobody}\n>{nobody}\n>\n")),
+            ("--udp", miserly, "one\nthree\nfour\n\x04", ">ONE\n>error: the answer to line 2 was cut to 4 bytes; use --tcp\n>FOUR\n>\n".to_owned()),
+            ("--udp -w 0.3", silent, "one\n\x04", format!(">{no_answer}\n>\n")),
+        ];
+        for (flags, port, typed, screen) in cases {
+            let Some(mut terminal) = terminal(flags, port) else {
+                return;
+            };
+            terminal.types(typed);
+            terminal.ends(1, &screen);
+        }
+    }
+
+    #[test]
+    fn what_comes_between_two_lines_is_an_error() {
+        for typed in ["two\n", "\x04"] {
+            let server = SaysMore::start();
+            let Some(mut terminal) = terminal("--tcp", server.port) else {
+                return;
+            };
+            terminal.types("one\n");
+            terminal.waits_for("ONE\n>");
+            let _kept = server.say_more();
+            terminal.types(typed);
+            let line_end = if typed == "\x04" { "\n" } else { "" };
+            terminal.fails_with(&format!(">ONE\n>{line_end}"), MORE);
+        }
+    }
+
+    #[test]
+    fn connecting_again_is_refused() {
+        let (port, kept) = common::accept_once();
+        let Some(mut terminal) = terminal("--tcp", port) else {
             return;
         };
         terminal.types("one\n");
         terminal.waits_for("ONE\n>");
-        let _kept = server.say_more();
-        terminal.types(typed);
-        let line_end = if typed == "\x04" { "\n" } else { "" };
-        terminal.fails_with(&format!(">ONE\n>{line_end}"), MORE);
+        let _kept = kept.recv_timeout(DEADLINE).unwrap();
+        terminal.types("two\n");
+        terminal.fails_with(">ONE\n>", NOBODY);
     }
-}
 
-#[test]
-fn connecting_again_is_refused() {
-    let (port, kept) = common::accept_once();
-    let Some(mut terminal) = terminal("--tcp", port) else {
-        return;
-    };
-    terminal.types("one\n");
-    terminal.waits_for("ONE\n>");
-    let _kept = kept.recv_timeout(DEADLINE).unwrap();
-    terminal.types("two\n");
-    terminal.fails_with(">ONE\n>", NOBODY);
-}
-
-#[test]
-fn connecting_again_takes_too_long() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let Some(mut terminal) = terminal("--tcp -w 0.5", address.port()) else {
-        return;
-    };
-    let (stream, _) = listener.accept().unwrap();
-    let _kept = common::fill_backlog(&listener);
-    // Only now does the first connection end.
-    drop(stream);
-    terminal.types("one\n");
-    terminal.fails_with(">", "cannot connect to SERVER within 0.5 s");
-}
-
-#[test]
-fn only_answers_go_to_stdout() {
-    let server = Server::start("");
-    for protocol in PROTOCOLS {
-        // stdout goes elsewhere: what is on the screen is stderr.
-        let Some(mut terminal) = terminal_with("exec >/dev/null;", protocol, server.port()) else {
+    #[test]
+    fn connecting_again_takes_too_long() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let Some(mut terminal) = terminal("--tcp -w 0.5", address.port()) else {
             return;
         };
-        terminal.types("hello\n\x04");
-        terminal.ends(0, ">>\n");
+        let (stream, _) = listener.accept().unwrap();
+        let _kept = common::fill_backlog(&listener);
+        // Only now does the first connection end.
+        drop(stream);
+        terminal.types("one\n");
+        terminal.fails_with(">", "cannot connect to SERVER within 0.5 s");
+    }
+
+    #[test]
+    fn only_answers_go_to_stdout() {
+        let server = Server::start("");
+        for protocol in PROTOCOLS {
+            // stdout goes elsewhere: what is on the screen is stderr.
+            let Some(mut terminal) = terminal_with("exec >/dev/null;", protocol, server.port())
+            else {
+                return;
+            };
+            terminal.types("hello\n\x04");
+            terminal.ends(0, ">>\n");
+        }
     }
 }
