@@ -1,8 +1,8 @@
 //! Each thing beside its own limit, in turn, in one run: what counts is the ratio.
 //!
-//! Run with `cargo bench`. The transform stands beside `str::to_uppercase`, the two servers beside the same loops without
-//! a transform. All text is varied: the words of [`LANGUAGES`] in pseudo-random order, since a processor learns one
-//! sentence by heart, and then foresees every branch.
+//! Run with `cargo bench --bench echo`. The transform stands beside `str::to_uppercase`, the two servers beside the same
+//! loops without a transform. All text is varied: the words of [`LANGUAGES`] in pseudo-random order. A processor learns
+//! one sentence by heart, and then foresees every branch.
 
 #![allow(
     clippy::cast_precision_loss,
@@ -25,12 +25,14 @@ const TURNS: usize = 9;
 /// Bytes of each text: more than the caches nearest to the processor hold.
 const TEXT_SIZE: usize = 1 << 20;
 
-/// A sentence for one datagram.
+/// A sentence, for rows in which the network takes nearly all of the time.
 const SENTENCE: &[u8; 32] = b"hello, this is thirty-two bytes.";
 
-/// Connections to a TCP server at once, and some threads more to serve them.
+/// Connections to a TCP server at once.
 const CONNECTIONS: usize = 64;
-const THREADS: usize = 70;
+
+/// The threads of a TCP server: a few more, because the last turn's connections may still be closing.
+const THREADS: usize = CONNECTIONS + 6;
 
 fn main() {
     transform();
@@ -39,59 +41,51 @@ fn main() {
 }
 
 fn transform() {
-    println!(
-        "{:<34}{:>10}{:>10}{:>8}",
-        "transform, GB/s", "ours", "beside", "ratio"
-    );
-    for &(name, ..) in LANGUAGES {
-        let text = text_in(name);
+    heading("transform");
+    for language in LANGUAGES {
+        let text = language.text();
         row(
-            &format!("{name}, to_uppercase"),
-            2,
+            &format!("{}, GB/s", language.name),
+            "str::to_uppercase",
             || gigabytes_a_second(&text, || uppercase(text.as_bytes())),
             || gigabytes_a_second(&text, || text.to_uppercase()),
         );
     }
-    let english = text_in("English");
+    let english = ENGLISH.text();
     row(
-        "English, plain copy",
-        2,
+        "English, GB/s",
+        "copy",
         || gigabytes_a_second(&english, || uppercase(english.as_bytes())),
         || gigabytes_a_second(&english, || english.clone()),
     );
     let mut random = Random::new();
     let bytes: Vec<u8> = (0..TEXT_SIZE).map(|_| random.next() as u8).collect();
     row(
-        "random bytes, utf8_chunks",
-        2,
+        "random bytes, GB/s",
+        "utf8_chunks",
         || gigabytes_a_second(&bytes, || uppercase(&bytes)),
         || gigabytes_a_second(&bytes, || utf8_chunks(&bytes)),
     );
-    for (name, text) in [
-        ("32 bytes English, M/s", "hello, this is thirty-two bytes."),
-        ("32 bytes German, M/s", "grüße, das sind so dreißig byte."),
-        ("32 bytes Korean, M/s", "안녕하세요, 안녕하세요"),
-    ] {
+    for language in [&ENGLISH, &GERMAN, &KOREAN] {
+        let text = language.text();
+        let sentences = pieces(&text, 32);
         row(
-            name,
-            1,
-            || millions_a_second(|| uppercase(black_box(text.as_bytes()))),
-            || millions_a_second(|| black_box(text).to_uppercase()),
+            &format!("{}, 32 bytes, million/s", language.name),
+            "str::to_uppercase",
+            || millions_a_second(&sentences, |sentence| uppercase(sentence.as_bytes())),
+            || millions_a_second(&sentences, str::to_uppercase),
         );
     }
 }
 
 fn over_udp() {
-    println!(
-        "\n{:<34}{:>10}{:>10}{:>8}",
-        "UDP, k answers/s, 16 outstanding", "ours", "bare", "ratio"
-    );
+    heading("UDP");
     let ours = udp_ours();
     let bare = udp_bare();
     for size in [32, 1400] {
         row(
-            &format!("{size} bytes"),
-            0,
+            &format!("{size} bytes, 16 on their way, 1000/s"),
+            "bare loop",
             || udp_load(ours, size),
             || udp_load(bare, size),
         );
@@ -99,8 +93,8 @@ fn over_udp() {
     let mut client = udp::Client::new(&[ours], Duration::from_secs(5));
     let socket = udp_connect(ours);
     row(
-        "client, one at a time",
-        0,
+        "client, one at a time, 1000/s",
+        "one socket",
         || thousands_a_second(|| client.ask(SENTENCE, |_| {}).unwrap().len()),
         || {
             thousands_a_second(|| {
@@ -112,49 +106,68 @@ fn over_udp() {
 }
 
 fn over_tcp() {
-    println!("\n{:<34}{:>10}{:>10}{:>8}", "TCP", "ours", "bare", "ratio");
+    heading("TCP");
     let ours = tcp_ours();
     let bare = tcp_bare();
     let spawning = tcp_spawning();
     row(
-        "32 bytes, 64 connections, k/s",
-        0,
+        "32 bytes, 64 connections, 1000/s",
+        "bare loop",
         || ping_pong(ours),
         || ping_pong(bare),
     );
     row(
-        "connect, answer, close, k/s",
-        1,
+        "connect, answer, close, 1000/s",
+        "spawn for each",
         || connects(ours),
         || connects(spawning),
     );
-    for name in ["English", "German", "Russian", "Greek", "Korean"] {
-        let text = text_in(name);
+    for language in [&ENGLISH, &GERMAN, &RUSSIAN, &GREEK, &KOREAN] {
+        let text = language.text();
         row(
-            &format!("stream, {name}, GB/s"),
-            2,
+            &format!("stream, {}, GB/s", language.name),
+            "bare loop",
             || stream(ours, text.as_bytes()),
             || stream(bare, text.as_bytes()),
         );
     }
 }
 
-/// Prints the medians of `ours` and `beside`, run in turn, and the median of their ratios.
-fn row(name: &str, digits: usize, mut ours: impl FnMut() -> f64, mut beside: impl FnMut() -> f64) {
+fn heading(what: &str) {
+    println!(
+        "\n{what:<36}{:>10}{:>10}{:>8}  the other",
+        "ours", "other", "ratio"
+    );
+}
+
+/// Prints the medians of `ours` and of the `other`, run in turn, and the median of their ratios.
+fn row(
+    name: &str,
+    other_name: &str,
+    mut ours: impl FnMut() -> f64,
+    mut other: impl FnMut() -> f64,
+) {
     let mut our_turns = Vec::new();
     let mut other_turns = Vec::new();
     let mut ratios = Vec::new();
-    for _ in 0..TURNS {
-        let our_turn = ours();
-        let other_turn = beside();
+    for turn in 0..TURNS {
+        let (our_turn, other_turn);
+        // Neither always runs first.
+        if turn % 2 == 0 {
+            our_turn = ours();
+            other_turn = other();
+        } else {
+            other_turn = other();
+            our_turn = ours();
+        }
         our_turns.push(our_turn);
         other_turns.push(other_turn);
         ratios.push(our_turn / other_turn);
     }
-    let a = median(our_turns);
-    let b = median(other_turns);
+    let our_median = median(our_turns);
+    let other_median = median(other_turns);
     let ratio = median(ratios);
-    println!("{name:<34}{a:>10.digits$}{b:>10.digits$}{ratio:>8.2}");
+    println!("{name:<36}{our_median:>10.2}{other_median:>10.2}{ratio:>8.2}  {other_name}");
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -171,10 +184,13 @@ fn seconds<T>(count: u32, mut call: impl FnMut() -> T) -> f64 {
     start.elapsed().as_secs_f64()
 }
 
-/// Millions of calls a second, of a call that takes some nanoseconds.
-fn millions_a_second<T>(call: impl FnMut() -> T) -> f64 {
-    const COUNT: u32 = 100_000;
-    f64::from(COUNT) / 1e6 / seconds(COUNT, call)
+/// Millions of calls a second, of a call that takes some nanoseconds: one with each of the sentences.
+fn millions_a_second<T>(sentences: &[&str], mut call: impl FnMut(&str) -> T) -> f64 {
+    let start = Instant::now();
+    for sentence in sentences {
+        black_box(call(black_box(sentence)));
+    }
+    sentences.len() as f64 / 1e6 / start.elapsed().as_secs_f64()
 }
 
 /// Thousands of calls a second, of a call that takes some microseconds.
@@ -198,20 +214,19 @@ fn utf8_chunks(bytes: &[u8]) -> Vec<u8> {
     output
 }
 
-/// The words of a language in pseudo-random order.
-fn text_in(language: &str) -> String {
-    let (_, separator, sentences) = LANGUAGES
-        .iter()
-        .find(|(name, ..)| *name == language)
-        .unwrap();
-    let words: Vec<&str> = sentences.split_whitespace().collect();
-    let mut random = Random::new();
-    let mut text = String::with_capacity(TEXT_SIZE + 64);
-    while text.len() < TEXT_SIZE {
-        text += words[random.next() as usize % words.len()];
-        text += separator;
+/// Cuts a text into pieces of `size` bytes, or a little less where a character would be cut.
+fn pieces(mut text: &str, size: usize) -> Vec<&str> {
+    let mut pieces = Vec::new();
+    while text.len() > size {
+        let mut end = size;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let (piece, rest) = text.split_at(end);
+        pieces.push(piece);
+        text = rest;
     }
-    text
+    pieces
 }
 
 /// xorshift64 with a fixed seed: every run has the same texts.
@@ -264,7 +279,8 @@ fn udp_load(server: SocketAddr, size: usize) -> f64 {
     const COUNT: usize = 30_000;
     const OUTSTANDING: usize = 16;
     let socket = udp_connect(server);
-    let datagram = vec![b'x'; size];
+    let text = ENGLISH.text();
+    let mut datagrams = pieces(&text, size).into_iter().cycle();
     let mut buffer = [0; 2048];
     let start = Instant::now();
     for count in 0..COUNT + OUTSTANDING {
@@ -272,7 +288,8 @@ fn udp_load(server: SocketAddr, size: usize) -> f64 {
             socket.recv(&mut buffer).unwrap();
         }
         if count < COUNT {
-            socket.send(&datagram).unwrap();
+            let datagram = datagrams.next().unwrap();
+            socket.send(datagram.as_bytes()).unwrap();
         }
     }
     COUNT as f64 / 1e3 / start.elapsed().as_secs_f64()
@@ -380,125 +397,167 @@ fn stream(server: SocketAddr, text: &[u8]) -> f64 {
     (TIMES * text.len()) as f64 / 1e9 / start.elapsed().as_secs_f64()
 }
 
-/// A name, what stands between two words, and the words.
-const LANGUAGES: &[(&str, &str, &str)] = &[
-    (
-        "English",
-        " ",
-        "Every morning the old ferry carries letters, bread and sleepy passengers across the bay. A boy \
+/// A language, or another kind of text.
+struct Language {
+    name: &'static str,
+    /// What stands between two words.
+    separator: &'static str,
+    sentences: &'static str,
+}
+
+impl Language {
+    /// The words of the sentences in pseudo-random order.
+    fn text(&self) -> String {
+        let words: Vec<&str> = self.sentences.split_whitespace().collect();
+        let mut random = Random::new();
+        let mut text = String::with_capacity(TEXT_SIZE + 64);
+        while text.len() < TEXT_SIZE {
+            text += words[random.next() as usize % words.len()];
+            text += self.separator;
+        }
+        text
+    }
+}
+
+const ENGLISH: Language = Language {
+    name: "English",
+    separator: " ",
+    sentences: "Every morning the old ferry carries letters, bread and sleepy passengers across the bay. A boy \
          counts seagulls; his sister asks why ships float. Nobody answers her, so she throws an apple core \
          overboard and watches where it goes.",
-    ),
-    (
-        "curly quotes",
-        " ",
-        "“Every morning,” she said, “the old ferry’s late — isn’t it?” The captain’s answer: ‘We’ll wait \
-         until everyone’s aboard…’ Nobody’s sister throws “apple cores” overboard – that’s why it floats.",
-    ),
-    (
-        "emoji in English",
-        " ",
-        "good morning 😀 everybody, the ferry 🚢 is late again 😡 but coffee ☕ helps and the view 🌅 is \
-         wonderful today ❤️ see you at lunch 👍🏽 bring bread 🍞 for the seagulls",
-    ),
-    (
-        "German",
-        " ",
-        "Jeden Morgen trägt die alte Fähre Briefe, Brötchen und müde Fahrgäste über die Bucht. Ein Junge \
+};
+
+const GERMAN: Language = Language {
+    name: "German",
+    separator: " ",
+    sentences: "Jeden Morgen trägt die alte Fähre Briefe, Brötchen und müde Fahrgäste über die Bucht. Ein Junge \
          zählt Möwen; seine Schwester fragt, weshalb Schiffe schwimmen. Niemand weiß es, also wirft sie \
          einen Apfel ins grüne Wasser und hört, wie er plätschert. Draußen ist es kühl.",
-    ),
-    (
-        "French, œ and ’",
-        " ",
-        "Chaque matin le vieux bateau emporte des lettres, du pain et des voyageurs à moitié réveillés \
-         jusqu’à l’autre côté. Un garçon mange un œuf, sa sœur s’étonne : pourquoi ça flotte ? Personne \
-         n’a répondu, c’était trop tôt. Elle a jeté son goûter à la mer, le cœur léger, là où ça brûle.",
-    ),
-    (
-        "Polish",
-        " ",
-        "Każdego ranka stary prom wiezie listy, świeży chleb i śpiących podróżnych przez zatokę. Chłopiec \
-         liczy mewy, a jego siostra pyta, dlaczego statki pływają. Nikt jej nie odpowiedział, więc wrzuciła \
-         ogryzek jabłka do wody i patrzyła, dokąd płynie. Później zjadła pączka z różą.",
-    ),
-    (
-        "Czech",
-        " ",
-        "Každé ráno starý přívoz veze dopisy, čerstvý chléb a ospalé cestující přes záliv. Chlapec počítá \
-         racky, jeho sestra se ptá, proč lodě plavou. Nikdo jí neodpověděl, a tak hodila ohryzek do vody \
-         a dívala se, kam pluje. Později snědla koláč, ještě teplý, s tvarohem.",
-    ),
-    (
-        "Turkish",
-        " ",
-        "Her sabah eski vapur mektupları, ekmeği ve uykulu yolcuları körfezin karşısına taşır. Bir çocuk \
-         martıları sayıyor; kız kardeşi gemilerin nasıl yüzdüğünü soruyor. Kimse yanıt vermedi, o da elmanın \
-         koçanını denize attı ve nereye gittiğine baktı. Öğleyin sıcak çorba içtiler.",
-    ),
-    (
-        "Vietnamese",
-        " ",
-        "Mỗi buổi sáng chiếc phà cũ chở thư, bánh mì và những hành khách còn ngái ngủ qua vịnh. Một cậu bé \
-         đếm chim hải âu; em gái hỏi vì sao tàu nổi được. Không ai trả lời, nên cô bé ném lõi táo xuống nước \
-         rồi nhìn xem nó trôi về đâu. Buổi trưa họ ăn phở nóng ở chợ.",
-    ),
-    (
-        "Russian",
-        " ",
-        "Каждое утро старый паром везёт письма, хлеб и сонных пассажиров через залив. Мальчик считает чаек, \
+};
+
+const RUSSIAN: Language = Language {
+    name: "Russian",
+    separator: " ",
+    sentences: "Каждое утро старый паром везёт письма, хлеб и сонных пассажиров через залив. Мальчик считает чаек, \
          а его сестра спрашивает, почему корабли не тонут. Никто ей не ответил, тогда она бросила огрызок \
          яблока в воду и смотрела, куда он плывёт. Потом все пили чай.",
-    ),
-    (
-        "Ukrainian",
-        " ",
-        "Щоранку старий пором везе листи, хліб і сонних пасажирів через затоку. Хлопчик лічить чайок, а його \
-         сестра питає, чому кораблі не тонуть. Ніхто їй не відповів, тож вона кинула недогризок яблука у воду \
-         й дивилася, куди він пливе. На ґанку вже їли борщ, їхній улюблений.",
-    ),
-    (
-        "Greek",
-        " ",
-        "Κάθε πρωί το παλιό καράβι μεταφέρει γράμματα, ψωμί και νυσταγμένους επιβάτες στην άλλη πλευρά του \
+};
+
+const GREEK: Language = Language {
+    name: "Greek",
+    separator: " ",
+    sentences: "Κάθε πρωί το παλιό καράβι μεταφέρει γράμματα, ψωμί και νυσταγμένους επιβάτες στην άλλη πλευρά του \
          κόλπου. Ένα αγόρι μετράει γλάρους, η αδελφή του ρωτά γιατί επιπλέουν τα πλοία. Κανείς δεν απάντησε, \
          κι έτσι πέταξε το μήλο στο νερό και κοίταζε πού πηγαίνει. Το μεσημέρι έφαγαν ψάρι.",
-    ),
-    (
-        "Georgian",
-        " ",
-        "ყოველ დილით ძველ ბორანს წერილები, პური და მძინარე მგზავრები ყურის მეორე მხარეს გადაჰყავს. ბიჭი \
+};
+
+const KOREAN: Language = Language {
+    name: "Korean",
+    separator: " ",
+    sentences: "매일 아침 낡은 나룻배가 편지와 빵, 그리고 졸린 손님들을 싣고 만을 건넌다. 소년은 갈매기를 세고 누이는 배가 \
+         왜 뜨는지 묻는다. 아무도 대답하지 않자 누이는 사과 속을 물에 던지고 어디로 가는지 바라보았다.",
+};
+
+const LANGUAGES: &[Language] = &[
+    ENGLISH,
+    Language {
+        name: "curly quotes",
+        separator: " ",
+        sentences: "“Every morning,” she said, “the old ferry’s late — isn’t it?” The captain’s answer: ‘We’ll wait \
+         until everyone’s aboard…’ Nobody’s sister throws “apple cores” overboard – that’s why it floats.",
+    },
+    Language {
+        name: "emoji in English",
+        separator: " ",
+        sentences: "good morning 😀 everybody, the ferry 🚢 is late again 😡 but coffee ☕ helps and the view 🌅 is \
+         wonderful today ❤️ see you at lunch 👍🏽 bring bread 🍞 for the seagulls",
+    },
+    GERMAN,
+    Language {
+        name: "French, œ and ’",
+        separator: " ",
+        sentences: "Chaque matin le vieux bateau emporte des lettres, du pain et des voyageurs à moitié réveillés \
+         jusqu’à l’autre côté. Un garçon mange un œuf, sa sœur s’étonne : pourquoi ça flotte ? Personne \
+         n’a répondu, c’était trop tôt. Elle a jeté son goûter à la mer, le cœur léger, là où ça brûle.",
+    },
+    Language {
+        name: "Polish",
+        separator: " ",
+        sentences: "Każdego ranka stary prom wiezie listy, świeży chleb i śpiących podróżnych przez zatokę. Chłopiec \
+         liczy mewy, a jego siostra pyta, dlaczego statki pływają. Nikt jej nie odpowiedział, więc wrzuciła \
+         ogryzek jabłka do wody i patrzyła, dokąd płynie. Później zjadła pączka z różą.",
+    },
+    Language {
+        name: "Czech",
+        separator: " ",
+        sentences: "Každé ráno starý přívoz veze dopisy, čerstvý chléb a ospalé cestující přes záliv. Chlapec počítá \
+         racky, jeho sestra se ptá, proč lodě plavou. Nikdo jí neodpověděl, a tak hodila ohryzek do vody \
+         a dívala se, kam pluje. Později snědla koláč, ještě teplý, s tvarohem.",
+    },
+    Language {
+        name: "Turkish",
+        separator: " ",
+        sentences: "Her sabah eski vapur mektupları, ekmeği ve uykulu yolcuları körfezin karşısına taşır. Bir çocuk \
+         martıları sayıyor; kız kardeşi gemilerin nasıl yüzdüğünü soruyor. Kimse yanıt vermedi, o da elmanın \
+         koçanını denize attı ve nereye gittiğine baktı. Öğleyin sıcak çorba içtiler.",
+    },
+    Language {
+        name: "Vietnamese",
+        separator: " ",
+        sentences: "Mỗi buổi sáng chiếc phà cũ chở thư, bánh mì và những hành khách còn ngái ngủ qua vịnh. Một cậu bé \
+         đếm chim hải âu; em gái hỏi vì sao tàu nổi được. Không ai trả lời, nên cô bé ném lõi táo xuống nước \
+         rồi nhìn xem nó trôi về đâu. Buổi trưa họ ăn phở nóng ở chợ.",
+    },
+    RUSSIAN,
+    Language {
+        name: "Ukrainian",
+        separator: " ",
+        sentences: "Щоранку старий пором везе листи, хліб і сонних пасажирів через затоку. Хлопчик лічить чайок, а його \
+         сестра питає, чому кораблі не тонуть. Ніхто їй не відповів, тож вона кинула недогризок яблука у воду \
+         й дивилася, куди він пливе. На ґанку вже їли борщ, їхній улюблений.",
+    },
+    GREEK,
+    Language {
+        name: "Georgian",
+        separator: " ",
+        sentences: "ყოველ დილით ძველ ბორანს წერილები, პური და მძინარე მგზავრები ყურის მეორე მხარეს გადაჰყავს. ბიჭი \
          თოლიებს ითვლის, მისი და კი კითხულობს, რატომ ცურავს გემი. არავინ უპასუხა, ამიტომ ვაშლი წყალში \
          გადააგდო და უყურებდა, საით წავიდოდა.",
-    ),
-    (
-        "Korean",
-        " ",
-        "매일 아침 낡은 나룻배가 편지와 빵, 그리고 졸린 손님들을 싣고 만을 건넌다. 소년은 갈매기를 세고 누이는 배가 \
-         왜 뜨는지 묻는다. 아무도 대답하지 않자 누이는 사과 속을 물에 던지고 어디로 가는지 바라보았다.",
-    ),
-    (
-        "Japanese",
-        "",
-        "毎朝、 古い 渡し船が 手紙と パンと 眠そうな 客を 乗せて 湾を 渡る。 少年は カモメを 数え、 妹は なぜ 船が \
+    },
+    KOREAN,
+    Language {
+        name: "Japanese",
+        separator: "",
+        sentences: "毎朝、 古い 渡し船が 手紙と パンと 眠そうな 客を 乗せて 湾を 渡る。 少年は カモメを 数え、 妹は なぜ 船が \
          浮くのか たずねる。 だれも 答えないので、 妹は りんごの 芯を 水に 投げて、 どこへ 行くのか ながめていた。",
-    ),
-    (
-        "Chinese",
-        "",
-        "每天 早晨， 旧 渡船 载着 信件、 面包 和 困倦的 乘客 穿过 海湾。 男孩 数着 海鸥， 妹妹 问 船 为什么 能 浮 \
+    },
+    Language {
+        name: "Chinese",
+        separator: "",
+        sentences: "每天 早晨， 旧 渡船 载着 信件、 面包 和 困倦的 乘客 穿过 海湾。 男孩 数着 海鸥， 妹妹 问 船 为什么 能 浮 \
          起来。 没有人 回答， 她 就 把 苹果核 扔进 水里， 看 它 漂到 哪里 去。",
-    ),
-    (
-        "Arabic",
-        " ",
-        "كل صباح تحمل العبّارة القديمة الرسائل والخبز والركاب النائمين عبر الخليج. يعدّ ولد طيور النورس، وتسأل \
+    },
+    Language {
+        name: "Arabic",
+        separator: " ",
+        sentences: "كل صباح تحمل العبّارة القديمة الرسائل والخبز والركاب النائمين عبر الخليج. يعدّ ولد طيور النورس، وتسأل \
          أخته لماذا تطفو السفن. لم يجبها أحد، فرمت بقايا تفاحتها في الماء ونظرت إلى أين تذهب.",
-    ),
-    (
-        "Hindi",
-        " ",
-        "हर सुबह पुरानी नाव चिट्ठियाँ, रोटी और उनींदे यात्री खाड़ी के पार ले जाती है। एक लड़का पक्षी गिनता है और उसकी बहन पूछती \
+    },
+    Language {
+        name: "Hindi",
+        separator: " ",
+        sentences: "हर सुबह पुरानी नाव चिट्ठियाँ, रोटी और उनींदे यात्री खाड़ी के पार ले जाती है। एक लड़का पक्षी गिनता है और उसकी बहन पूछती \
          है कि जहाज़ क्यों तैरते हैं। किसी ने उत्तर नहीं दिया, तो उसने सेब पानी में फेंक दिया।",
-    ),
+    },
+    Language {
+        name: "polytonic Greek",
+        separator: " ",
+        sentences: "Ἐν ἀρχῇ ἦν ὁ λόγος, καὶ ὁ λόγος ἦν πρὸς τὸν θεόν, καὶ θεὸς ἦν ὁ λόγος. Οὗτος ἦν ἐν ἀρχῇ πρὸς τὸν \
+         θεόν. Πάντα δι’ αὐτοῦ ἐγένετο, καὶ χωρὶς αὐτοῦ ἐγένετο οὐδὲ ἕν ὃ γέγονεν.",
+    },
+    Language {
+        name: "another script at every letter",
+        separator: " ",
+        sentences: "éдλ žжπ łюσ ñяω đбθ øгξ ůшψ ćиβ äлγ śкδ",
+    },
 ];

@@ -2,8 +2,8 @@
 //!
 //! # The book's programs
 //!
-//! The server of Kurose & Ross, 2.7.2, with std. It waits at its welcoming socket; each client gets
-//! a connection socket.
+//! The server of Kurose & Ross, 2.7.2, with std. It waits at its welcoming socket, which is bound
+//! to port 12000: `TcpListener::bind("0.0.0.0:12000")`. Each client gets a connection socket.
 //!
 //! ```
 //! use std::io::{Read, Write};
@@ -19,9 +19,9 @@
 //!     } // the connection socket is dropped: that closes it
 //! }
 //!
-//! let welcoming_socket = TcpListener::bind("127.0.0.1:0")?; // in the book: port 12000
+//! # let welcoming_socket = TcpListener::bind("127.0.0.1:0")?;
 //! # let server_address = welcoming_socket.local_addr()?;
-//! std::thread::spawn(move || serve(&welcoming_socket)); // in the book: `serve` is the main program
+//! # std::thread::spawn(move || serve(&welcoming_socket));
 //! # let timeout = std::time::Duration::from_secs(5);
 //! # let mut client = uppercase_echo::tcp::Client::connect(&[server_address], timeout, |_| {})?;
 //! # assert_eq!(client.ask(b"hello", |_| {})?, b"HELLO");
@@ -32,18 +32,22 @@
 //!
 //! ```
 //! use std::io::{Read, Write};
-//! use std::net::TcpStream;
+//! use std::net::{SocketAddr, TcpStream};
 //!
+//! /// `server_address` is the book's ('servername', 12000).
+//! fn ask(server_address: SocketAddr) -> std::io::Result<()> {
+//!     let mut client_socket = TcpStream::connect(server_address)?;
+//!     client_socket.write_all(b"hello")?;
+//!     let mut bytes = [0; 1024];
+//!     let size = client_socket.read(&mut bytes)?;
+//!     assert_eq!(&bytes[..size], b"HELLO");
+//!     Ok(())
+//! }
 //! # let welcoming_socket = std::net::TcpListener::bind("127.0.0.1:0")?;
 //! # let server_address = welcoming_socket.local_addr()?;
-//! // `server_address` is the book's ('servername', 12000).
 //! # let timeout = std::time::Duration::from_secs(5);
 //! # uppercase_echo::tcp::serve(welcoming_socket, std::num::NonZero::<usize>::MIN, timeout, |_| {})?;
-//! let mut client_socket = TcpStream::connect(server_address)?;
-//! client_socket.write_all(b"hello")?;
-//! let mut bytes = [0; 1024];
-//! let size = client_socket.read(&mut bytes)?;
-//! assert_eq!(&bytes[..size], b"HELLO");
+//! # ask(server_address)?;
 //! # std::io::Result::Ok(())
 //! ```
 //!
@@ -72,9 +76,9 @@
 //!
 //! # Limits
 //!
-//! - std's listen backlog is 128. When more than N + 128 (N is the number of threads) clients come
-//!   in one instant, some wait a second for their system to try again, and on Linux (SYN cookies) a
-//!   few are reset or end without an answer.
+//! - std's listen backlog is 128 (Linux keeps 129 connections). When more than N + 128 (N is the
+//!   number of threads) clients come in one instant, some wait a second for their system to try
+//!   again, and on Linux (SYN cookies) a few are reset or end without an answer.
 //! - On Linux a thread that waits in `accept` holds a descriptor already. So a server on two
 //!   addresses needs more than 2 N descriptors (`ulimit -n`). With fewer, the threads of one
 //!   address may hold all of them, and the other address is never served.

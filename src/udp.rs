@@ -2,7 +2,8 @@
 //!
 //! # The book's programs
 //!
-//! The server of Kurose & Ross, 2.7.1, with std. It learns from each datagram whom to answer.
+//! The server of Kurose & Ross, 2.7.1, with std. Its socket is bound to port 12000:
+//! `UdpSocket::bind("0.0.0.0:12000")`. It learns from each datagram whom to answer.
 //!
 //! ```
 //! use std::net::UdpSocket;
@@ -16,9 +17,9 @@
 //!     }
 //! }
 //!
-//! let server_socket = UdpSocket::bind("127.0.0.1:0")?; // in the book: port 12000
+//! # let server_socket = UdpSocket::bind("127.0.0.1:0")?;
 //! # let server_address = server_socket.local_addr()?;
-//! std::thread::spawn(move || serve(&server_socket)); // in the book: `serve` is the main program
+//! # std::thread::spawn(move || serve(&server_socket));
 //! # let timeout = std::time::Duration::from_secs(5);
 //! # let mut client = uppercase_echo::udp::Client::new(&[server_address], timeout);
 //! # assert_eq!(client.ask(b"hello", |_| {})?, b"HELLO");
@@ -28,17 +29,21 @@
 //! The client:
 //!
 //! ```
-//! use std::net::UdpSocket;
+//! use std::net::{SocketAddr, UdpSocket};
 //!
+//! /// `server_address` is the book's ('hostname', 12000).
+//! fn ask(server_address: SocketAddr) -> std::io::Result<()> {
+//!     let client_socket = UdpSocket::bind("0.0.0.0:0")?; // any free port
+//!     client_socket.send_to(b"hello", server_address)?;
+//!     let mut message = [0; 2048];
+//!     let (size, _server_address) = client_socket.recv_from(&mut message)?;
+//!     assert_eq!(&message[..size], b"HELLO");
+//!     Ok(())
+//! }
 //! # let server_socket = UdpSocket::bind("127.0.0.1:0")?;
 //! # let server_address = server_socket.local_addr()?;
 //! # uppercase_echo::udp::serve(server_socket, |_| {})?;
-//! // `server_address` is the book's ('hostname', 12000).
-//! let client_socket = UdpSocket::bind("0.0.0.0:0")?; // any free port
-//! client_socket.send_to(b"hello", server_address)?;
-//! let mut message = [0; 2048];
-//! let (size, _server_address) = client_socket.recv_from(&mut message)?;
-//! assert_eq!(&message[..size], b"HELLO");
+//! # ask(server_address)?;
 //! # std::io::Result::Ok(())
 //! ```
 //!
@@ -89,6 +94,8 @@
 //! - Only the ports of the last 64 sockets are kept from use. An answer that comes later than that
 //!   may find its port used again, and be taken for another sentence's.
 //! - A client needs about 70 file descriptors, 64 of them for the sockets of the last sentences.
+//! - The book's server in the Java edition answers with its whole buffer: behind the upper case
+//!   stand zero bytes.
 //! - macOS sends no datagram over 9,216 bytes unless it is told to (`sysctl
 //!   net.inet.udp.maxdgram`).
 

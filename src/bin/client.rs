@@ -23,7 +23,7 @@ mod target;
 
 const HELP: &str = "\
 Examples:
-  client --udp                            Ask for sentences, answer each
+  client --udp                            Ask for sentences, print answers
   client --tcp --host ::1 <in.txt >out    Send a file, keep the answers
   echo hello | client -u -w 0.5           Give up after half a second
 
