@@ -328,23 +328,4 @@ mod answers_belong_to_their_lines {
         });
         client("--udp", port).input("a\nb\n").prints("A\nB\n");
     }
-
-    #[test]
-    fn no_port_is_used_again_for_64_lines() {
-        let mut ports = Vec::new();
-        let (sender, again) = channel();
-        let port = fake_udp(move |socket, message, peer| {
-            if ports.iter().rev().take(64).any(|port| *port == peer.port()) {
-                sender.send(peer).unwrap();
-            }
-            ports.push(peer.port());
-            socket.send_to(&message.to_ascii_uppercase(), peer).unwrap();
-        });
-        // Of 28,000 ports, a few of 5,000 would be drawn again so soon.
-        let input = numbered_lines(5000);
-        client("--udp", port)
-            .input(&input)
-            .prints(input.to_uppercase());
-        assert_eq!(again.try_iter().count(), 0);
-    }
 }

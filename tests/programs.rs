@@ -1,6 +1,6 @@
 //! The two programs together, as a user runs them: input, output, flags, and what they say.
 //!
-//! Promises: the client ends; any amount of input.
+//! Promises: the client ends; answers belong to their lines; any amount of input.
 
 mod common;
 
@@ -380,6 +380,35 @@ mod on_unix {
 mod on_linux {
     use super::*;
     use std::fs::File;
+
+    mod answers_belong_to_their_lines {
+        use super::*;
+
+        #[test]
+        fn no_port_is_used_again_for_64_lines() {
+            // There are as many ports as that, and one more.
+            let script = format!(
+                "coproc '{SERVER}' --udp --verbose --host 127.0.0.1 --port 30000; read -u ${{COPROC[0]}}; \
+                 seq 200 | '{CLIENT}' --udp --host 127.0.0.1 --port 30000"
+            );
+            let Some(mut command) = common::in_a_namespace("", "40000 40064", &script) else {
+                return;
+            };
+            let output = run(&mut command);
+            assert_eq!(output.status.code(), Some(0));
+            let told = String::from_utf8(output.stderr).unwrap();
+            let received = told.lines().filter(|line| line.contains(": received "));
+            let mut ports: Vec<_> = received
+                .filter_map(|line| line.rsplit(':').next())
+                .collect();
+            // A line that was sent twice came from one port.
+            ports.dedup();
+            assert_eq!(ports.len(), 200);
+            for ports in ports.windows(65) {
+                assert!(!ports[..64].contains(&ports[64]), "{ports:?}");
+            }
+        }
+    }
 
     mod the_client_ends {
         use super::*;
