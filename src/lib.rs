@@ -1,5 +1,5 @@
 // In the examples, here and in other files: a line that begins with `#` runs, but the documentation
-// does not show it. The last one says of which type the errors are that `?` returns.
+// does not show it. The last such line of an example gives the type of the errors that `?` returns.
 
 //! The upper-case echo of the networking textbooks (Kurose & Ross, *Computer Networking*, 2.7) over
 //! UDP and TCP.
@@ -59,13 +59,14 @@
 //!
 //! # Promises
 //!
-//! Each has tests that fail when it is broken, in modules of the same name: `cargo test
-//! it_is_bounded` runs those of one.
+//! Each promise has tests that fail when it is broken, in modules of its name: `cargo test
+//! it_is_bounded` runs the tests of one promise.
 //!
 //! - **UDP answers.** For every datagram that it receives, [`udp::serve`] sends one answer, whole,
-//!   if it may answer the source and the answer fits in a datagram. An answer has at most 3 times
-//!   the bytes of its sentence, and for ASCII exactly as many. So the answers to sentences of up to
-//!   21,835 bytes always fit (on macOS: see the limits of [`udp`](udp#limits)).
+//!   if it may answer the source, the answer fits in a datagram, and the system can send it. An
+//!   answer has at most 3 times the bytes of its sentence, and for ASCII exactly as many. So the
+//!   answers to sentences of up to 21,835 bytes always fit (on macOS: see the limits of
+//!   [`udp`](udp#limits)).
 //! - **No answers to servers.** Nothing is answered to a source that looks like a server (a port
 //!   below 1024, or the server's own port) or that cannot be one client (port 0, or a multicast,
 //!   broadcast or unspecified address).
@@ -75,20 +76,21 @@
 //!   file descriptors (a process has one for each open file and socket) ends it. When a shortage is
 //!   over, it serves again.
 //! - **It is bounded.** [`tcp::serve`] never has more connections than its limit, with fixed memory
-//!   for each. A client that is silent holds one no longer than the idle timeout, and a client that
-//!   never reads no longer than a few times that. A connection beyond the limit waits, and is
-//!   served when another ends.
+//!   for each. A silent client holds a connection no longer than the idle timeout. A client that
+//!   never reads holds it no longer than a few times that, because each write that is taken in part
+//!   begins a new wait. A connection beyond the limit waits, and is served when another ends.
 //! - **The client ends** when its input has ended and is answered, or when the server has failed.
-//!   Its exit status is 0 if everything was answered, whole, and nothing else had come by then. It
-//!   is also 0 if the reader of its output has left. Otherwise it is 1, and 2 for bad usage. (At a
-//!   terminal, a UDP line that fails does not end it. In a TCP pipe, a silent server is not a
-//!   failure while the input may bring more.)
+//!   Its exit status is 0 if everything was answered, whole, and over TCP nothing else had come by
+//!   then. It is also 0 if the reader of its output has left. Otherwise it is 1, and 2 for bad
+//!   usage. (At a terminal, a UDP line that fails does not end it. In a TCP pipe, a server that
+//!   takes everything and answers nothing is not a failure while the input may bring more.)
 //! - **Answers belong to their lines.** An answer that [`udp::Client`] returns was sent for that
-//!   sentence, also after loss, delay, reordering and duplicates, unless 64 sockets were used
-//!   since.
+//!   sentence, also after loss, delay, reordering and duplicates, unless the client has opened 64
+//!   more sockets by then.
 //! - **Any amount of input** goes through [`tcp::Client::pipe`] and [`copy`], in constant memory
 //!   and without deadlock.
-//! - **The textbook's programs** work on either side.
+//! - **The textbook's programs** work on either side: its clients with these servers, and these
+//!   clients with its servers.
 //!
 //! # Limits
 //!
@@ -112,12 +114,12 @@ pub const DEFAULT_PORT: u16 = 12000;
 /// What a server or a client tells its observer.
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'a> {
-    /// A step of the protocol. `format_args!` does not build a text, it only borrows the values for
-    /// it. The text is built when, and if, the observer displays the event.
+    /// A step of the protocol. It is what `format_args!` returns: not a text yet, but the borrowed
+    /// values for it. The text is built when, and if, the observer displays the event.
     Step(fmt::Arguments<'a>),
     /// A server could not accept or receive, or was not permitted to send, because of this error.
-    /// The observer is told of each failure. A failing accept or receive is tried again, and told
-    /// again, after 1 s at most.
+    /// The observer is told of each such failure, except those that a single client has caused. A
+    /// failing accept or receive is tried again, and told again, after 1 s at most.
     Stalled(&'a io::Error),
 }
 

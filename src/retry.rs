@@ -25,8 +25,8 @@ pub(crate) const LONGEST_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600
 /// Makes a system call, and makes it again each time a signal has interrupted it.
 ///
 /// A signal can make a call return early, with the error `Interrupted`. This happens to a socket
-/// with a timeout when the process is stopped (Ctrl-Z) and continued. std does not repeat such
-/// calls.
+/// with a timeout when the process is stopped (Ctrl-Z) and continued. std's `write_all` repeats
+/// such a call, but `read`, `write`, `send` and `recv_from` do not.
 pub(crate) fn retry_interrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
@@ -36,7 +36,7 @@ pub(crate) fn retry_interrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> i
     }
 }
 
-/// Like [`retry_interrupted`], for a call of a socket with a timeout. The caller has set `timeout`
+/// Like [`retry_interrupted`], for a call of a socket with a timeout. `timeout` must already be set
 /// on the socket. When it is over, the error is `TimedOut` on every system; Unix itself says
 /// `WouldBlock`.
 ///
@@ -50,13 +50,13 @@ pub(crate) fn call_with_timeout<T>(
 ) -> io::Result<T> {
     let start = Instant::now();
     loop {
-        let is_last_call = start.elapsed() >= timeout;
+        let is_time_over = start.elapsed() >= timeout;
         match call() {
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 return Err(ErrorKind::TimedOut.into());
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {
-                if is_last_call {
+                if is_time_over {
                     return Err(ErrorKind::TimedOut.into());
                 }
             }
@@ -71,7 +71,7 @@ pub(crate) fn call_with_timeout<T>(
 /// example when there are no more descriptors, the observer is told, and there is a pause before
 /// the next try. Each pause is twice as long as the one before, up to 1 s.
 pub(crate) fn retry_with_backoff<T>(
-    observer: impl Fn(Event),
+    observer: &impl Fn(Event),
     mut call: impl FnMut() -> io::Result<T>,
 ) -> T {
     let mut pause = FIRST_PAUSE;
@@ -94,15 +94,19 @@ pub(crate) fn retry_with_backoff<T>(
     }
 }
 
-/// Calls `attempt` for one address after the other until it succeeds, and returns its success.
+/// Calls `attempt` for one address after the other, and returns the first success.
 ///
 /// Each address gets an equal share of the time that is left before `deadline`: `attempt` is given
 /// the address and its own deadline.
 ///
-/// If all fail, the most telling error is returned: a timeout (somebody may be there and be slow)
-/// before an error of this machine ("too many open files"), and that before "nobody is there". Of
-/// two equal errors the first is returned, because the system lists first the addresses that it can
-/// reach.
+/// If all fail, the most telling error is returned:
+///
+/// 1. a timeout, because somebody may be there and be slow;
+/// 2. an error of this machine, such as "too many open files";
+/// 3. an error that says that nobody is there.
+///
+/// Of two equal errors the first is returned, because the system lists first the addresses that it
+/// can reach.
 pub(crate) fn try_each_address<T>(
     addresses: &[SocketAddr],
     deadline: Instant,
@@ -180,7 +184,7 @@ mod tests {
         let told = std::cell::Cell::new(0);
         let mut failures = failures.iter();
         let observer = |_: Event| told.set(told.get() + 1);
-        retry_with_backoff(observer, || match failures.next() {
+        retry_with_backoff(&observer, || match failures.next() {
             Some(&kind) => Err(kind.into()),
             None => Ok(()),
         });

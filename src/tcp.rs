@@ -51,7 +51,7 @@
 //! # std::io::Result::Ok(())
 //! ```
 //!
-//! # Where they hang, cut or crash, and what this module does
+//! # Where they hang, lose data or crash, and what this module does
 //!
 //! - **One read is taken for one sentence.** TCP carries bytes, not sentences: a read returns what
 //!   has arrived, which may be half a sentence, two, or half of a character. [`serve`] answers what
@@ -60,7 +60,7 @@
 //! - **The server has one client at a time.** If that one is silent, all others wait. [`serve`] has
 //!   many threads, and closes a connection that is idle for too long.
 //! - **A client is connected before anybody has accepted it.** The system completes the handshake
-//!   by itself, so that a client need not wait for a busy program, and keeps the connection in a
+//!   by itself, so that a client need not wait for a busy program. It keeps the connection in a
 //!   queue, the backlog. So a client whose `connect` succeeded may still wait for an answer
 //!   forever. [`Client`] has a timeout.
 //! - **The server answers once and closes.** [`serve`] answers until the client's half-close:
@@ -76,30 +76,33 @@
 //!
 //! # Limits
 //!
-//! - std's listen backlog is 128 (Linux keeps 129 connections). When more than N + 128 (N is the
-//!   number of threads) clients come in one instant, some wait a second for their system to try
-//!   again, and on Linux (SYN cookies) a few are reset or end without an answer.
+//! - std's listen backlog is 128. When more than N + 128 clients (N is the number of threads) come
+//!   in one instant, some wait a second for their system to try again. On Linux, a few are reset or
+//!   end without an answer: it defends a full queue with *SYN cookies*, and may then forget a
+//!   connection that its client takes for open.
 //! - On Linux a thread that waits in `accept` holds a descriptor already. So a server on two
 //!   addresses needs more than 2 N descriptors (`ulimit -n`). With fewer, the threads of one
 //!   address may hold all of them, and the other address is never served.
-//! - A host name that stands for both `0.0.0.0` and `::` would need the same port twice. The server
-//!   does not start.
-//! - One byte per idle timeout keeps a connection, and one peer may hold all N.
+//! - A host name that stands for both `0.0.0.0` and `::` would need the same port twice, because on
+//!   most systems `::` takes IPv4's, too. The server does not start.
+//! - A client that sends one byte per idle timeout keeps its connection, and one client may hold
+//!   all N.
 //! - A server that reads very slowly, and answers nothing meanwhile, looks to its client like one
 //!   that reads nothing: the receive window opens only in large steps (on loopback about 64 KB).
 //!   The client's timeout must be longer than the server takes to read so much.
 //! - A client that never reads ties up the system's buffers, several megabytes for each connection.
-//! - An answer that is cut within a last line without a newline cannot be told from a whole one.
-//! - If the client's system gives a connection up (Linux does after about 15 minutes without an
-//!   acknowledgement), an answer may also be cut there.
+//! - If the last line has no newline, a client cannot see that its answer was cut (unless less than
+//!   half of it came).
+//! - The same holds if the client's own system gives the connection up. Linux does so after about
+//!   15 minutes without an acknowledgement.
 //! - The book's server in the Java edition ends every answer with a newline, also when the input's
 //!   last line has none. That is more than was asked, and [`Client::pipe`] returns an error.
 //! - Where nothing is listening, the system may connect a client's socket to itself. [`Client`]
 //!   closes it, but its port then stays in use for a minute (TIME-WAIT), and no server can take it.
 //!   It can only happen with a port that the system gives to clients.
 //! - Urgent data (TCP's `URG`) is not part of the stream.
-//! - Windows makes no promise about a connection after a timed-out send. It has been seen to work
-//!   under Wine.
+//! - Windows makes no promise about a connection after a timed-out send. Under Wine it goes on
+//!   working.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -160,18 +163,18 @@ pub fn serve(
     // Either all threads serve, or none. A `sync_channel(0)` has no room for a message, so each
     // thread waits in its `send` until the `recv` below takes the message. That happens when all
     // threads have been started. If one cannot be started, `?` leaves this function, which drops
-    // `all_ready`. Then every `send` returns an error, and its thread ends.
-    let (ready, all_ready) = mpsc::sync_channel(0);
+    // `ready_receiver`. Then every `send` returns an error, and its thread ends.
+    let (ready_sender, ready_receiver) = mpsc::sync_channel(0);
     for _ in 0..connections.get() {
         let server = Arc::clone(&server);
-        let ready = ready.clone();
+        let ready_sender = ready_sender.clone();
         // `thread::spawn` would panic if the thread cannot be started.
         let builder = thread::Builder::new().stack_size(STACK_SIZE);
         builder.spawn(move || {
             // All memory is allocated before the `send`, so that a server that has started does not
             // fail for lack of it.
             let mut copier = Copier::new();
-            let all_have_started = ready.send(()).is_ok();
+            let all_have_started = ready_sender.send(()).is_ok();
             if all_have_started {
                 loop {
                     server.serve_one(&mut copier);
@@ -180,7 +183,7 @@ pub fn serve(
         })?;
     }
     for _ in 0..connections.get() {
-        all_ready.recv().map_err(io::Error::other)?;
+        ready_receiver.recv().map_err(io::Error::other)?;
     }
     Ok(())
 }
@@ -235,8 +238,8 @@ impl<O: Fn(Event)> Server<O> {
             peer: client,
             observer: &self.observer,
         };
-        // One reference to read and one to write: `&Observed` implements `Read` and `Write`
-        // (below), as `&TcpStream` does.
+        // It returns when a read returns 0: the half-close. `&Observed` implements `Read` and
+        // `Write` (below), as `&TcpStream` does. So there is a reference to read and one to write.
         copier.copy(&connection, &connection)
     }
 }
@@ -262,8 +265,8 @@ struct Observed<'a, O> {
 // writer of one stream at a time. The same is done here for `&Observed`.
 impl<O: Fn(Event)> Read for &Observed<'_, O> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        // `read` takes `&mut self`, and its `Self` is `&TcpStream`. So the reference is copied into
-        // a variable that is `mut`. The stream itself is only shared.
+        // `Read` is implemented for `&TcpStream`, so its `read` needs a `&mut &TcpStream`: a
+        // variable that is `mut`. The stream itself is only shared.
         let mut socket = self.socket;
         let size = call_with_timeout(self.timeout, || socket.read(buffer))?;
         if size == 0 {

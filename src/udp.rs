@@ -47,22 +47,23 @@
 //! # std::io::Result::Ok(())
 //! ```
 //!
-//! # Where they hang, cut or crash, and what this module does
+//! # Where they hang, lose data or crash, and what this module does
 //!
 //! - **The client waits forever for a datagram that was lost.** UDP does not guarantee that a
 //!   datagram arrives. [`Client`] sends the sentence again when no answer comes, and stops when its
 //!   timeout is over. That may ask the server twice, which does no harm here: the answer is the
 //!   same.
-//! - **The client takes anybody's datagram for the answer**, and it waits where nothing is
+//! - **The client takes anybody's datagram for the answer**, and it waits forever if nothing is
 //!   listening. [`Client`] connects its socket. For UDP that sends nothing, and the server does not
 //!   notice. It only tells the client's own system to discard datagrams from other addresses, and
 //!   to report it when the other side says that the port is closed (with an ICMP message, *port
 //!   unreachable*).
-//! - **A late answer would be taken for the next sentence's.** So [`Client`] gives each sentence a
-//!   socket, and with it a port, of its own. A sequence number, as in the book's 3.4, would do the
-//!   same, but the book's server would not send it back.
+//! - **A late answer would be taken for the answer to the next sentence**, if the client sent
+//!   several. So [`Client`] gives each sentence a socket, and with it a port, of its own. A
+//!   sequence number, as in the book's 3.4, would do the same, but the book's server would not send
+//!   it back.
 //! - **The server cuts a sentence at 2048 bytes**: a receive drops what does not fit in its buffer.
-//!   Here, the buffers hold the largest datagram there is, and [`is_cut`] finds the cut answers of
+//!   Here, the buffers hold the largest datagram there is, and [`is_cut`] finds most cut answers of
 //!   others.
 //! - **The server ends when bytes are not UTF-8**, or when one send or receive fails. Anybody can
 //!   send any bytes, and on some systems an answer to a client that has gone makes the next receive
@@ -78,7 +79,7 @@
 //!
 //! - On a wildcard address (`0.0.0.0` or `::`) of a machine with several addresses, the answer may
 //!   leave from another address than the one that was asked. The client's connected socket does not
-//!   accept it. Listen on the address itself.
+//!   accept it. Listen on that one address instead.
 //! - Two servers on different ports from 1024 up can still be made to answer each other.
 //! - A client knows the server by its address and port. Somebody who can forge these, and knows or
 //!   guesses the client's port, can answer in its place.
@@ -89,13 +90,14 @@
 //! - Some systems let a datagram in whose source is the broadcast address of their own network
 //!   (such as 192.0.2.255). They do not permit the answer, and the server reports that.
 //! - A router that translates addresses (NAT) keeps an entry for each socket, so for each sentence.
-//! - When a server gets more than three times slower than its first answer was, each sentence is
-//!   sent twice. That does no harm here.
+//!   Many sentences can fill its table.
+//! - When a server suddenly takes more than three times as long as for the last timed answer, and
+//!   more than 200 ms, each sentence is sent several times. That does no harm here.
 //! - Only the ports of the last 64 sockets are kept from use. An answer that comes later than that
 //!   may find its port used again, and be taken for another sentence's.
 //! - A client needs about 70 file descriptors, 64 of them for the sockets of the last sentences.
-//! - The book's server in the Java edition answers with its whole buffer: behind the upper case
-//!   stand zero bytes.
+//! - The book's server in the Java edition answers with its whole buffer: the upper case is
+//!   followed by zero bytes.
 //! - macOS sends no datagram over 9,216 bytes unless it is told to (`sysctl
 //!   net.inet.udp.maxdgram`).
 
@@ -126,10 +128,11 @@ const FIRST_CLIENT_PORT: u16 = 1024;
 /// Starts a thread that answers every datagram that `socket` receives. Returns as soon as the
 /// thread runs.
 ///
-/// Some sources get no answer. Ports below 1024 and the port of `socket` itself may be servers'.
-/// Port 0, and multicast, broadcast and unspecified addresses (`0.0.0.0`, `::`) are not one
-/// client's. Without this rule one forged datagram could make two servers answer each other without
-/// end (CVE-1999-0103, CVE-2024-2169). An answer that is too long for a datagram is not sent.
+/// Some sources get no answer. Ports below 1024, and the port number of `socket` itself, may belong
+/// to a server. Port 0, and multicast, broadcast and unspecified addresses (`0.0.0.0`, `::`) do not
+/// belong to one client. Without this rule one forged datagram could make two servers answer each
+/// other without end (CVE-1999-0103, CVE-2024-2169). An answer that is too long for a datagram is
+/// not sent.
 ///
 /// The thread runs until the process ends. When a send fails, it goes on at once. When a receive
 /// fails, it tries again: at once if a client was the cause, and otherwise after a pause of 5 ms
@@ -148,18 +151,18 @@ pub fn serve(socket: UdpSocket, observer: impl Fn(Event) + Send + 'static) -> io
         answer: Vec::with_capacity(MAX_GROWTH_FACTOR * BUFFER_SIZE),
     };
     // A new thread needs some memory before it runs our code. If there is none, Rust ends the whole
-    // process. So this function waits until the thread has sent a message, which shows that it
-    // runs.
-    let (started, has_started) = mpsc::channel();
+    // process. That must not happen after the server was announced. So this function returns only
+    // when the thread has shown, with a message, that it runs.
+    let (ready_sender, ready_receiver) = mpsc::channel();
     // `thread::spawn` would panic if the thread cannot be started.
     thread::Builder::new().spawn(move || {
         // This fails only if nobody waits for the message.
-        let _ = started.send(());
+        let _ = ready_sender.send(());
         loop {
             server.answer_one();
         }
     })?;
-    has_started.recv().map_err(io::Error::other)?;
+    ready_receiver.recv().map_err(io::Error::other)?;
     Ok(())
 }
 
@@ -175,7 +178,7 @@ impl<O: Fn(Event)> Server<O> {
     /// Waits for one datagram, and answers it.
     fn answer_one(&mut self) {
         let observer = &self.observer;
-        // It borrows these two fields, not all of `self`: `observer` may be borrowed, too.
+        // A closure borrows only the fields that it uses, so `observer` can stay borrowed.
         let receive = || self.socket.recv_from(&mut self.datagram);
         // The system attaches the source address to the datagram: that is the client to answer.
         let (size, client) = retry_with_backoff(observer, receive);

@@ -2,7 +2,7 @@
 //!
 //! This file is the definition, written plainly. It is slow for long text, so before each character
 //! it lets [`fast::leading`] convert as much as it can. Nothing else depends on `fast`: if
-//! `leading` always returned 0, every result would be the same.
+//! `leading` did nothing and returned 0, every result would be the same.
 
 use std::io::{self, Read, Write};
 use std::str;
@@ -51,8 +51,8 @@ pub fn uppercase(bytes: &[u8]) -> Vec<u8> {
 ///
 /// # Errors
 ///
-/// The first error of `reader` or `writer`, except [`Interrupted`](io::ErrorKind::Interrupted) of a
-/// read or write, which is made again then.
+/// The first error of `reader` or `writer`. A read or write that says
+/// [`Interrupted`](io::ErrorKind::Interrupted) is repeated.
 ///
 /// # Examples
 ///
@@ -85,8 +85,8 @@ impl Copier {
     /// See [`copy`].
     pub(crate) fn copy(&mut self, mut reader: impl Read, mut writer: impl Write) -> io::Result<()> {
         // How many bytes at the front of `buffer` are the beginning of a character that a read has
-        // cut: at most three, so a read always has room. (Without room it returns 0, as at the
-        // end.)
+        // cut: at most three, so a read always has room. (A read into an empty buffer returns 0,
+        // which would look like the end.)
         let mut held_back = 0;
         loop {
             let read = retry_interrupted(|| reader.read(&mut self.buffer[held_back..]))?;
@@ -113,8 +113,8 @@ pub(crate) fn append_uppercase(bytes: &[u8], output: &mut Vec<u8>) {
     output.extend_from_slice(&bytes[converted..]);
 }
 
-/// Appends the upper case of `bytes` to `output`, except for an unfinished character at their end,
-/// which what follows may finish. Returns how many of `bytes` it has converted.
+/// Appends the upper case of `bytes` to `output`. An unfinished character at their end is left,
+/// because the next bytes may complete it. Returns how many of `bytes` it has converted.
 fn append_finished(bytes: &[u8], output: &mut Vec<u8>) -> usize {
     let mut done = 0;
     loop {
@@ -127,8 +127,9 @@ fn append_finished(bytes: &[u8], output: &mut Vec<u8>) -> usize {
     }
 }
 
-/// Appends the upper case of the first character of `bytes`, or what stands there and is not UTF-8.
-/// Returns how many bytes that was: 0 if `bytes` is empty, or is only the beginning of a character.
+/// Appends the upper case of the first character of `bytes`, or the wrong bytes there (not UTF-8)
+/// unchanged. Returns how many bytes that was: 0 if `bytes` is empty, or is only the beginning of a
+/// character.
 fn append_first(bytes: &[u8], output: &mut Vec<u8>) -> usize {
     // The first character is in the first four bytes: none is longer.
     let window = &bytes[..bytes.len().min(4)];
@@ -144,7 +145,8 @@ fn append_first(bytes: &[u8], output: &mut Vec<u8>) -> usize {
         }
         return character.len_utf8();
     }
-    // `window` does not begin with a whole character. `error_len` is `None` if it may become one.
+    // `window` does not begin with a whole character. `error_len` is `None` if the bytes end in the
+    // middle of one.
     if str::from_utf8(window).is_err_and(|error| error.error_len().is_none()) {
         return 0;
     }

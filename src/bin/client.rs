@@ -87,7 +87,7 @@ fn run(args: Args) -> Result<ExitCode> {
         }),
     };
     let verbose = args.verbose;
-    // It holds only `verbose`, so it can be copied.
+    // A closure can be copied if all that it holds can be.
     let observer = move |event: Event| {
         if verbose {
             common::note(format_args!("{event}"));

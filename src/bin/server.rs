@@ -82,7 +82,7 @@ fn start(args: &Args) -> Result<()> {
         (false, true) => &[Protocol::Tcp],
         (true, true) | (false, false) => &[Protocol::Udp, Protocol::Tcp],
     };
-    let sockets = sockets::bind(&addresses, protocols)?;
+    let bound = sockets::bind(&addresses, protocols)?;
 
     let reporter = Arc::new(Reporter {
         verbose: args.verbose,
@@ -90,22 +90,22 @@ fn start(args: &Args) -> Result<()> {
     });
     // TCP comes first, because it needs many threads. If they cannot be started, the server ends,
     // and it should not have answered any datagram before.
-    for (name, listener) in sockets.tcp {
+    for (name, listener) in bound.tcp {
         serve_tcp(&name, listener, args, &reporter)?;
     }
-    for (name, socket) in sockets.udp {
+    for (name, socket) in bound.udp {
         let observer = observer_of(name.clone(), Arc::clone(&reporter));
         udp::serve(socket, observer)
             .with_context(|| format!("cannot start a thread for {name}"))?;
     }
 
-    for name in sockets.names {
+    for name in bound.names {
         // Nobody has to read stdout. The server serves all the same. (`Stdout` is flushed at each
         // newline.)
         let _ = writeln!(io::stdout(), "The server is ready to receive on {name}");
     }
     // Last, because a stderr that nobody reads may stop this thread.
-    for skipped in sockets.skipped {
+    for skipped in bound.skipped {
         common::note(format_args!("note: {skipped}"));
     }
     Ok(())
@@ -132,14 +132,14 @@ fn serve_tcp(
     })
 }
 
-/// Returns what reports the events of one socket.
+/// Returns the observer of one socket. It reports the socket's events.
 fn observer_of(socket_name: String, reporter: Arc<Reporter>) -> impl Fn(Event) + Send + Sync {
     move |event| reporter.report(&socket_name, event)
 }
 
 /// When no socket has had trouble for so long, the trouble is over. A failing accept or receive is
-/// tried again, and so seen again, within a second. An answer that may not be sent is seen whenever
-/// there is one.
+/// tried again, and so seen again, within a second. (An answer that may not be sent is seen only
+/// when a client asks.)
 const TROUBLE_IS_OVER_AFTER: Duration = Duration::from_secs(2);
 
 /// Writes the events of all sockets to stderr: every step if `verbose`, and trouble when it begins.
@@ -161,7 +161,8 @@ impl Reporter {
 
     fn report_trouble(&self, socket_name: &str, event: Event) {
         // If another thread holds the lock, it is reporting trouble just now, and this thread does
-        // not report its own. So at most one thread waits if nobody reads stderr.
+        // not report its own. So if nobody reads stderr, at most one thread waits. With `lock`, all
+        // would wait behind it.
         let Ok(mut last_trouble) = self.last_trouble.try_lock() else {
             return;
         };

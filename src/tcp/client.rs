@@ -25,7 +25,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to the first of `addresses` to which that is possible.
+    /// Connects to the first of `addresses` that accepts.
     ///
     /// Each address gets an equal share of the time that is left of `timeout`. Later,
     /// `timeout` is also the longest wait for the next part of an answer.
@@ -68,7 +68,7 @@ impl Client {
     /// - [`TimedOut`](ErrorKind::TimedOut) if nothing could be sent, or nothing came, for the whole
     ///   timeout.
     /// - [`InvalidData`](ErrorKind::InvalidData) if the server sent more than an answer: something
-    ///   behind its newline, or more than three times the line.
+    ///   before the line, or behind the answer's newline, or more than three times the line.
     /// - [`UnexpectedEof`](ErrorKind::UnexpectedEof) if a connection ended in the middle of the
     ///   answer, or if the new connection, too, ended before the answer began.
     /// - [`InvalidInput`](ErrorKind::InvalidInput) if `sentence` contains a newline: it would be
@@ -80,8 +80,8 @@ impl Client {
         }
         // One write sends both, the sentence and its newline.
         let line = [sentence, b"\n"].concat();
-        // Taken: after an error it is not used again, since an answer that comes late would be
-        // taken for the next one.
+        // `take` leaves `None`: after an error this connection is not used again. Its late answer
+        // would look like the answer to the next line.
         if let Some(connection) = self.connection.take() {
             if let Some(answer) = self.ask_over(connection, &line, &observer)? {
                 return Ok(answer);
@@ -128,12 +128,11 @@ impl Client {
     /// - If `input` ends with a newline, everything is answered when as many newlines have come
     ///   back as were sent. `pipe` does not wait until the server closes the connection.
     /// - If it does not, nothing in the stream shows where the last answer ends. So `pipe` waits
-    ///   until the server closes the connection, and something must have come behind the last
-    ///   newline.
+    ///   until the server closes the connection, and some part of that answer must have come.
     ///
     /// The timeout counts only while the network is waited for, not while `input` has nothing or
-    /// `output` takes nothing. So a server that does not answer is not given up as long as `input`
-    /// may bring more.
+    /// `output` takes nothing. So a server that takes everything and answers nothing is not given
+    /// up as long as `input` may bring more.
     ///
     /// # Errors
     ///
@@ -201,19 +200,14 @@ impl Connection {
         let deadline = Instant::now() + timeout;
         try_each_address(addresses, deadline, |server, its_deadline| {
             let socket = TcpStream::connect_timeout(&server, time_left(its_deadline))?;
-            let own_address = socket.local_addr()?;
-            // A socket can be connected to itself. Where nothing is listening, the system may give
-            // the server's port to the client. The segment that asks for a connection (SYN) then
-            // arrives at the socket that sent it, and TCP permits that both sides ask at the same
-            // time. The comparison is with the peer's address: `server` may be 0.0.0.0, which
-            // reaches 127.0.0.1.
-            if socket.peer_addr().is_ok_and(|peer| peer == own_address) {
+            if is_connected_to_itself(&socket)? {
                 return Err(ErrorKind::ConnectionRefused.into());
             }
             set_options(&socket, timeout)?;
+            let port = socket.local_addr()?.port();
             tell(
                 observer,
-                format_args!("connected from port {} to {server}", own_address.port()),
+                format_args!("connected from port {port} to {server}"),
             );
             Ok(Self {
                 socket,
@@ -236,7 +230,7 @@ impl Connection {
                 );
                 Ok(Some(answer))
             }
-            // With a reset, or with the end of the stream.
+            // The connection has ended, with a reset or with the end of the stream.
             Err(error) if says_connection_ended(&error) => {
                 if answer.is_empty() {
                     Ok(None)
@@ -255,8 +249,9 @@ impl Connection {
         answer: &mut Vec<u8>,
         observer: &impl Fn(Event),
     ) -> io::Result<()> {
+        // What is here already cannot be the answer to this line.
         self.check_nothing_has_come()?;
-        // `mut`, as in `Observed`'s own `read`.
+        // `mut`: see `Observed`'s own `read`.
         let mut connection = &Observed {
             socket: &self.socket,
             timeout: self.timeout,
@@ -285,7 +280,7 @@ impl Connection {
 
     /// Returns `InvalidData` if something has come that nobody has asked for.
     pub(super) fn check_nothing_has_come(&self) -> io::Result<()> {
-        // A look that neither waits nor takes anything away.
+        // `peek` takes nothing away, and a nonblocking socket does not wait.
         self.socket.set_nonblocking(true)?;
         let look = self.socket.peek(&mut [0]);
         self.socket.set_nonblocking(false)?;
@@ -295,6 +290,18 @@ impl Connection {
             _ => Ok(()),
         }
     }
+}
+
+/// Returns whether both ends of a connection are the same socket.
+///
+/// Where nothing is listening, the system may give the server's port to the client. The segment
+/// that asks for a connection (SYN) then arrives at the socket that sent it, and TCP permits that
+/// both sides ask at the same time.
+fn is_connected_to_itself(socket: &TcpStream) -> io::Result<bool> {
+    // Not the address that was asked: 0.0.0.0 reaches 127.0.0.1. A peer that has left already has
+    // no address any more.
+    let own_address = socket.local_addr()?;
+    Ok(socket.peer_addr().is_ok_and(|peer| peer == own_address))
 }
 
 /// Returns whether an error means that the other side has ended the connection.

@@ -19,7 +19,7 @@ impl Count {
     /// Adds a chunk. It is not empty, so its last byte shows whether a line is open.
     pub(super) fn add(&mut self, chunk: &[u8]) {
         self.bytes += chunk.len() as u64;
-        // The newlines among 128 bytes can always be counted in a `u8`. The compiler adds several
+        // Of 128 bytes, at most 128 are newlines: a `u8` can count them. The compiler adds several
         // `u8` in one vector instruction, which is much faster than counting in a `u64`.
         for part in chunk.chunks(128) {
             let newlines: u8 = part.iter().map(|&byte| u8::from(byte == b'\n')).sum();

@@ -28,7 +28,7 @@ impl Error for AskError {}
 #[derive(Debug)]
 pub enum PipeError {
     /// The input could not be read. The answers to what was sent before have been written, unless
-    /// the server was silent.
+    /// the server did not answer in time.
     Input(io::Error),
     /// The output could not be written.
     Output(io::Error),

@@ -32,9 +32,8 @@ use crate::{Bytes, Event, tell};
 /// slower.
 const CHUNK: usize = 256 * 1024;
 
-/// How long a read of the receiver waits at most before it looks at [`SenderState`]. When the input
-/// has ended and everything is answered, this is how late the receiver may see it: too short to be
-/// noticed.
+/// How long a read of the receiver waits at most before it looks at [`SenderState`]. So it sees the
+/// end of the input at most this late, which nobody notices.
 const LONGEST_READ: Duration = Duration::from_millis(100);
 
 /// How long the receiver waits for the end of the input, if the server has ended the stream first.
@@ -50,9 +49,9 @@ pub(super) fn run(
     observer: impl Fn(Event) + Clone + Send + 'static,
 ) -> Result<(), PipeError> {
     let socket = &connection.socket;
-    // A write of a large chunk waits until the network has taken all of it. Only a timeout makes it
-    // return earlier, and say how much was taken. So it gets a short one, an eighth of the whole:
-    // the progress of a write is noted at most so late.
+    // A write of a large chunk waits until the send buffer has taken all of it. Only a timeout
+    // makes it return earlier, and say how much was taken. So the timeout of a write is an eighth
+    // of the client's timeout: progress is noted with at most this delay.
     let longest_write = connection.timeout / 8;
     let longest_read = longest_write.min(LONGEST_READ);
     set_timeouts(socket, longest_read, longest_write).map_err(PipeError::Network)?;
@@ -91,8 +90,8 @@ pub(super) fn run(
         result = look.map_err(PipeError::Network);
     }
     // The sender may still have the socket. So the connection is closed with a shutdown, which also
-    // ends a write that waits. It fails if the connection has been reset, and then there is nothing
-    // to close.
+    // ends a write that waits. This shutdown fails if the connection has been reset. Then there is
+    // nothing to close.
     let _ = socket.shutdown(Shutdown::Both);
     tell(
         &observer,
@@ -139,13 +138,14 @@ impl<O: Fn(Event)> Sender<O> {
                 let _ = self.socket.shutdown(Shutdown::Write);
             }
         }
-        // Last: from now on, only the receiver uses the socket.
+        // Last: from now on, only the receiver uses the socket, and the last answers are awaited.
         self.shared.update(|state| {
             state.end = Some(end);
             state.last_progress = Some(Instant::now());
         });
     }
 
+    /// Sends what `input` brings until it ends, or until something fails.
     fn send_all(&self, mut input: impl Read) -> SenderEnd {
         let mut buffer = vec![0; CHUNK];
         let mut sent = Count::default();
@@ -165,13 +165,14 @@ impl<O: Fn(Event)> Sender<O> {
             if let Err(error) = self.send(chunk) {
                 return SenderEnd::NetworkFailed(error);
             }
-            // Now it waits for input, and the clock stands still.
+            // `None`: while it waits for input, the timeout does not count.
             self.shared.update(|state| state.last_progress = None);
         }
     }
 
+    /// Sends a chunk, and notes each progress.
     fn send(&self, chunk: &[u8]) -> io::Result<()> {
-        // Told before the write. Behind it, the answer might already have been told.
+        // Told before the write. Otherwise the answer could be told first.
         tell(
             &self.observer,
             format_args!("sending {} to {}", Bytes(chunk.len()), self.server),
@@ -197,12 +198,12 @@ impl<O: Fn(Event)> Sender<O> {
 /// Receives the answers and writes them to the output.
 struct Receiver<'a, O> {
     connection: &'a Observed<'a, O>,
-    /// How long nothing may move before the server is given up.
+    /// After this long without progress, the server is given up.
     patience: Duration,
     shared: &'a SharedSenderState,
     received: Count,
-    /// When what was received last had been written to the output. The time for that does not
-    /// count, because a slow output is not the server's fault.
+    /// When the last chunk had been completely written to the output. (Not when it came: a slow
+    /// output is not the server's fault.)
     last_received: Instant,
 }
 
@@ -210,7 +211,7 @@ impl<O: Fn(Event)> Receiver<'_, O> {
     /// Receives until everything is answered.
     fn run(&mut self, mut output: impl Write) -> Result<(), PipeError> {
         let mut buffer = vec![0; CHUNK];
-        while !self.is_everything_answered() {
+        while !self.is_complete_by_counts() {
             match self.connection.read(&mut buffer) {
                 Ok(0) => return self.finish_after_server(ServerEnd::Closed),
                 Ok(size) => {
@@ -234,13 +235,14 @@ impl<O: Fn(Event)> Receiver<'_, O> {
         // Taken out, because an error cannot be copied.
         match self.shared.lock().end.take() {
             Some(SenderEnd::InputFailed(error)) => Err(PipeError::Input(error)),
-            _ => Ok(()),
+            Some(SenderEnd::InputEnded | SenderEnd::NetworkFailed(_)) | None => Ok(()),
         }
     }
 
-    /// Whether all input has been sent and answered. Without a newline at the end, only the
-    /// server's end of the stream can show that the last answer is complete.
-    fn is_everything_answered(&self) -> bool {
+    /// Whether the counts show that all input has been sent and answered. Without a newline at the
+    /// end, they cannot: only the server's end of the stream shows that the last answer is
+    /// complete.
+    fn is_complete_by_counts(&self) -> bool {
         let state = self.shared.lock();
         let has_sent_all = match state.end {
             Some(SenderEnd::InputEnded | SenderEnd::InputFailed(_)) => true,
@@ -249,8 +251,8 @@ impl<O: Fn(Event)> Receiver<'_, O> {
         has_sent_all && !state.sent.has_open_line && self.received.is_answer_to(&state.sent)
     }
 
-    /// Returns an error if nothing has moved for too long while the network was awaited, or if
-    /// sending has failed.
+    /// Returns an error if there was no progress for too long while a thread waited for the
+    /// network, or if sending has failed.
     fn check_progress(&self) -> Result<(), PipeError> {
         let mut state = self.shared.lock();
         // If the server has ended the connection, the sender fails, but that decides nothing yet:
@@ -281,13 +283,13 @@ impl<O: Fn(Event)> Receiver<'_, O> {
     fn finish_after_server(&self, server_end: ServerEnd) -> Result<(), PipeError> {
         let ended_too_early = PipeError::Network(ErrorKind::UnexpectedEof.into());
         let sent_by_now = self.shared.lock().sent;
-        // The answer to a line without a newline is known to be whole only if the server has closed
-        // the connection. A reset may have taken away a part of it.
-        let is_whole = server_end == ServerEnd::Closed || !sent_by_now.has_open_line;
-        if !is_whole || !self.received.is_answer_to(&sent_by_now) {
+        // A reset may have taken away the end of the last answer. If that had a newline, it would
+        // be missed.
+        let may_be_cut = server_end == ServerEnd::Reset && sent_by_now.has_open_line;
+        if may_be_cut || !self.received.is_answer_to(&sent_by_now) {
             return Err(ended_too_early);
         }
-        let mut state = self.shared.wait_for_input(sent_by_now, GRACE);
+        let mut state = self.shared.wait_for_news(sent_by_now, GRACE);
         if state.sent != sent_by_now {
             return Err(ended_too_early);
         }
@@ -299,7 +301,8 @@ impl<O: Fn(Event)> Receiver<'_, O> {
     }
 }
 
-/// Returns why the server is given up: what the sender has found, or else the server's silence.
+/// Returns why the server is given up: what failed in the sender, since that came first, or else
+/// the server's silence.
 fn reason_to_give_up(state: &mut SenderState) -> PipeError {
     match state.end.take() {
         Some(SenderEnd::NetworkFailed(error)) => PipeError::Network(error),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::count::Count;
 
-/// The pause between two looks at the state in [`SharedSenderState::wait_for_input`]. It is too
+/// The pause between two looks at the state in [`SharedSenderState::wait_for_news`]. It is too
 /// short to be noticed.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -17,8 +17,8 @@ pub(super) struct SenderState {
     /// All that has been sent, and the chunk that is being sent. A chunk is counted before it is
     /// written, so that no answer can come to something that has not been counted.
     pub(super) sent: Count,
-    /// When sending last made progress: a chunk began, the network took a part of it, or sending
-    /// ended (from then on, the last answers are awaited). `None` while the sender waits for input.
+    /// When sending last made progress: a chunk began, a part of it was taken, or sending ended
+    /// (from then on, the last answers are awaited). `None` while the sender waits for input.
     pub(super) last_progress: Option<Instant>,
     /// How sending has ended. `None` while it goes on.
     pub(super) end: Option<SenderEnd>,
@@ -50,7 +50,7 @@ impl SharedSenderState {
 
     /// Waits until sending has ended or the input has brought more than `sent_by_now`, but at most
     /// for `longest_wait`. Returns the state, locked.
-    pub(super) fn wait_for_input(
+    pub(super) fn wait_for_news(
         &self,
         sent_by_now: Count,
         longest_wait: Duration,

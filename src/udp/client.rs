@@ -25,17 +25,17 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(200);
 /// busy.
 const RECEIVE_PAUSE: Duration = Duration::from_millis(5);
 
-/// How many used sockets a client keeps open. An answer hardly ever comes when 64 others have been
-/// used, and a process may usually have at least 256 file descriptors.
+/// How many used sockets a client keeps open. An answer hardly ever comes after 64 other sockets
+/// have been used, and a process may usually have at least 256 file descriptors.
 const KEPT_SOCKETS: usize = 64;
 
 /// A client that asks one sentence at a time, and sends it again when no answer comes.
 ///
-/// Each sentence has a connected socket of its own for each address that is asked. So a stranger's
-/// datagram is no answer, and a closed port is reported at once. The socket's port differs from the
-/// ports of the last 64 sockets, so an answer that comes late or twice does not reach a later
-/// sentence. It also differs from the server's port, because [`serve`](super::serve) does not
-/// answer its own port number. (What this cannot do: see the [limits](super#limits).)
+/// For each sentence, and each address that is asked, it opens a new connected socket. So a
+/// stranger's datagram is no answer, and a closed port is reported at once. The socket's port
+/// differs from the ports of the last 64 sockets, so an answer that comes late or twice does not
+/// reach a later sentence. It also differs from the server's port, because [`serve`](super::serve)
+/// does not answer its own port number. (What this cannot do: see the [limits](super#limits).)
 #[derive(Debug)]
 pub struct Client {
     addresses: Vec<SocketAddr>,
@@ -71,10 +71,9 @@ impl Client {
     /// - If no answer comes, it sends again: after 1 s or, once an answer has been timed, after
     ///   three times that round trip, but at least 200 ms. Each further wait is twice as long as
     ///   the one before. None is longer than 1 s.
-    /// - The address that answered the last sentence is asked first, and may take the whole
-    ///   timeout. If it fails earlier, because its port is closed, for example, or if the last
-    ///   sentence had no answer, all addresses are asked in turn. Each gets an equal share of the
-    ///   time that is left.
+    /// - The address that answered the last sentence is asked alone, and may take the whole
+    ///   timeout. But its port may be closed, or the last sentence had no answer. Then all
+    ///   addresses are asked in turn. Each gets an equal share of the time that is left.
     /// - An empty answer to a sentence that is not empty is ignored. Some load balancers send it
     ///   for a server that is down.
     ///
@@ -85,16 +84,16 @@ impl Client {
     /// - [`ConnectionRefused`](ErrorKind::ConnectionRefused) if nothing is listening there. Windows
     ///   says [`ConnectionReset`](ErrorKind::ConnectionReset).
     /// - [`TimedOut`](ErrorKind::TimedOut) if no answer came in time.
-    /// - Another error of the system. If it says that the address cannot be reached, it is returned
-    ///   at once. Otherwise a failed send or receive counts as one lost datagram, and its error is
-    ///   returned only if no answer comes in time.
+    /// - Another error of the system. If it says that an address cannot be reached, the next
+    ///   address is asked at once. Otherwise a failed send or receive counts as one lost datagram,
+    ///   and its error is returned only if no answer comes in time.
     pub fn ask(&mut self, sentence: &[u8], observer: impl Fn(Event)) -> io::Result<Vec<u8>> {
         let deadline = Instant::now() + self.timeout;
-        // Taken: if this fails, the next sentence goes to all addresses. `ask_address` puts it
-        // back.
+        // `take` leaves `None`. `ask_address` puts the address back if it answers. If not, the next
+        // sentence goes to all addresses.
         if let Some(address) = self.last_answered.take() {
             match self.ask_address(address, sentence, deadline, &observer) {
-                // The server may have moved to another of its addresses.
+                // The server may have moved to another of its addresses: all are asked, below.
                 Err(_) if Instant::now() < deadline => {}
                 result => return result,
             }
@@ -126,7 +125,7 @@ impl Client {
         result
     }
 
-    /// Sends `sentence` again and again until the answer comes or `deadline` is over.
+    /// Sends `sentence` again and again until the answer comes or `deadline` has passed.
     fn exchange(
         &mut self,
         socket: &UdpSocket,
@@ -143,7 +142,7 @@ impl Client {
         loop {
             tries += 1;
             let next_try = deadline.min(Instant::now() + wait);
-            // A send waits if a slow link has not yet taken the earlier datagrams.
+            // A send waits while the send buffer is full.
             let timeout = time_left(next_try);
             socket.set_write_timeout(Some(timeout))?;
             match call_with_timeout(timeout, || socket.send(sentence)) {
@@ -176,6 +175,7 @@ impl Client {
                 return Ok(self.buffer[..size].to_vec());
             }
             if Instant::now() >= deadline {
+                // `into` makes an `io::Error` of this kind.
                 return Err(last_error.unwrap_or_else(|| ErrorKind::TimedOut.into()));
             }
             wait = LONGEST_WAIT.min(2 * wait);
@@ -205,16 +205,17 @@ fn open_socket(server: SocketAddr) -> io::Result<UdpSocket> {
     };
     let mut socket = UdpSocket::bind((any_address, 0))?;
     if socket.local_addr()?.port() == server.port() {
-        // The second socket is bound while the first still has the port, so it gets another one.
+        // The first socket is dropped only after the second is bound, so the ports differ.
         socket = UdpSocket::bind((any_address, 0))?;
     }
     socket.connect(server)?;
     Ok(socket)
 }
 
-/// Notes a failed send or receive. It is an error only if it says that nobody is there. Any other
-/// failure counts as one lost datagram, and is kept in `last_error`. A timeout is no failure: the
-/// send buffer is full, or no answer has come yet.
+/// Decides what a failed send or receive means. It returns the error if nobody is there: then the
+/// exchange ends. Otherwise the exchange goes on. The error counts as one lost datagram, and is
+/// kept in `last_error`. A timeout is no failure: the send buffer is full, or no answer has come
+/// yet.
 fn note_failure(error: io::Error, last_error: &mut Option<io::Error>) -> io::Result<()> {
     if says_nobody_is_there(&error) {
         return Err(error);
@@ -226,7 +227,7 @@ fn note_failure(error: io::Error, last_error: &mut Option<io::Error>) -> io::Res
 }
 
 /// Waits until `end` for the answer to `sentence`. Returns its size in `buffer`, or `None` if it
-/// has not come. For errors see [`note_failure`].
+/// has not come, or an error if nobody is there. Other errors are put into `last_error`.
 fn receive_answer(
     socket: &UdpSocket,
     server: SocketAddr,
@@ -249,8 +250,8 @@ fn receive_answer(
             }
             Err(error) => {
                 note_failure(error, last_error)?;
-                let time_left = end.saturating_duration_since(Instant::now());
-                thread::sleep(RECEIVE_PAUSE.min(time_left));
+                let until_end = end.saturating_duration_since(Instant::now());
+                thread::sleep(RECEIVE_PAUSE.min(until_end));
             }
         }
         if Instant::now() >= end {
@@ -264,8 +265,8 @@ fn receive_answer(
 ///
 /// A server or a load balancer with a short buffer cuts answers. A server may know only ASCII or an
 /// older Unicode, and leave a character as it is. So the shortest possible answer has, for each
-/// character, the character or its upper case, whichever is shorter. If no more bytes were cut than
-/// other characters have grown, the cut is not found.
+/// character, the character or its upper case, whichever is shorter. Letters that grow can hide a
+/// cut: if they add four bytes and three are cut, the cut is not found.
 ///
 /// # Examples
 ///

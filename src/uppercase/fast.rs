@@ -86,8 +86,8 @@ fn convert_ascii(input: &[u8], output: &mut Vec<u8>) -> usize {
 /// Converts characters with [`char::to_uppercase`], and bytes that are not UTF-8. Returns how many
 /// bytes that was: 0 if `input` is only the beginning of a character, or one wrong byte at the end.
 ///
-/// It converts many characters, not only one. Where no script knows the letters, each call costs a
-/// block that has been converted in vain.
+/// It converts many characters, not only one. Where no script knows the letters, [`convert_block`]
+/// has worked for nothing before each call.
 fn convert_rare(input: &[u8], output: &mut Vec<u8>) -> usize {
     let front = &input[..input.len().min(LANES)];
     let mut done = 0;
@@ -121,8 +121,8 @@ fn convert_block(script: Script, input: &[u8], output: &mut Vec<u8>) -> usize {
     };
     let block = script(window);
     let size = input.len().min(whole_characters(window));
-    // Most often all is known. To find that out takes vector instructions. To find the first
-    // unknown one does not.
+    // Most often all is known, and this test is fast (vector instructions). To search for the first
+    // unknown one is slow.
     let is_any_unknown = block.is_unknown.iter().fold(0, |any, is| any | is);
     if is_any_unknown == 0 {
         output.extend_from_slice(&block.upper[..size]);
@@ -151,8 +151,8 @@ fn append_known(block: &Converted, window: &[u8], output: &mut Vec<u8>) -> usize
 }
 
 /// Returns how many bytes of a block are whole characters of up to three bytes; no rule is about
-/// longer ones. If the last byte is D0, these are 127: it begins a character of two or more bytes.
-/// If the last two are E1 83, these are 126.
+/// longer ones. If the last byte is D0, the result is 127: D0 begins a character of two or more
+/// bytes. If the last two are E1 83, the result is 126.
 ///
 /// It has no branch, because the processor would guess wrong every other time.
 fn whole_characters(window: &Window) -> usize {
@@ -165,8 +165,8 @@ fn whole_characters(window: &Window) -> usize {
 /// Converts a block by the rules of one script.
 type Script = fn(&Window) -> Converted;
 
-/// A converted block. All characters are right but the unknown ones. These match no rule, so they
-/// stay as they are, and change no others.
+/// A converted block. All characters are right except the unknown ones. These match no rule, so
+/// they stay as they are, and change no others.
 struct Converted {
     upper: [u8; LANES],
     /// 1 where a character begins that the script does not know. A search in `bool`s would be
@@ -177,9 +177,9 @@ struct Converted {
 /// Returns the script of the first character of `input`. A pattern such as `[0xC2, ..]` stands for
 /// all bytes that begin with C2.
 ///
-/// Each `|window| apply(latin, window)` is a function of its own. It names its rules, so the
-/// compiler makes a copy of [`apply`] for them, with vector instructions. If the rules were passed
-/// as a variable, it could not.
+/// [`apply`] is generic: the compiler makes a copy of it for each set of rules, and only then can
+/// use vector instructions. `|window| apply(latin, window)` gives such a copy the type [`Script`].
+/// (A closure that captures nothing can be used as a plain function, `fn`.)
 fn script_of(input: &[u8]) -> Script {
     match *input {
         [0xC2 | 0xC3, ..] => |window| apply(latin_1, window),
@@ -215,7 +215,8 @@ fn apply(rules: impl Fn(&mut Lane), window: &Window) -> Converted {
         add_third[at + 2] = lane.add[2];
         is_unknown[at] = u8::from(!lane.is_known);
     }
-    // This may be the second byte of the character before, or the third of the one before that.
+    // This byte may be the second of a character that begins at `at - 1`, or the third of one that
+    // begins at `at - 2`.
     for at in 0..LANES {
         upper[at] = upper[at].wrapping_add(add_second[at].wrapping_add(add_third[at]));
     }
@@ -236,7 +237,7 @@ fn caseless(window: &Window) -> Converted {
 
 /// Returns whether the upper case of a character that begins with these two bytes may differ from
 /// it (if it is not ASCII). Only characters whose first byte is C2 to D6, E1, E2, EA, EF or F0 have
-/// another upper case. Of these, the following have none:
+/// another upper case. Of these, the following have no other upper case:
 ///
 /// - E2 80 to 84 (quotes, dashes, currency signs) and E2 94 to AF (frames, signs, hearts);
 /// - EA from B0 (Hangul);

@@ -48,7 +48,8 @@ impl Lines {
         } else if line.ends_with(b"\n") {
             b"\n"
         } else {
-            // Nothing follows. (Or the line is too long for a datagram, and the program will end.)
+            // stdin has ended, or `read` has cut a line that is too long for a datagram. Either
+            // way, this is the last line.
             self.has_ended = true;
             b""
         };
@@ -68,7 +69,7 @@ impl Lines {
         }
     }
 
-    /// Reads a line with its end, after the prompt. Returns nothing if stdin has ended.
+    /// Reads a line with its end, after the prompt. Returns an empty line if stdin has ended.
     fn read(&self) -> Result<Vec<u8>> {
         if self.has_ended {
             return Ok(Vec::new());
@@ -79,7 +80,7 @@ impl Lines {
             u64::MAX
         } else {
             // Only UDP reads lines from a pipe. A line that is too long for a datagram ends the
-            // program. It may never end itself, so not all of it is read: one byte more than fits,
+            // program. The line may be endless, so not all of it is read: one byte more than fits,
             // and two for the line's end, are enough to know.
             MAX_DATAGRAM as u64 + 3
         };

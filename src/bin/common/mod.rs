@@ -1,9 +1,8 @@
 //! What the two programs share: how they read flags, find addresses and report trouble.
 //!
 //! The errors are anyhow's. An [`Error`] holds an error of any type. `context` puts a sentence
-//! before it, `anyhow!` makes one of a text, and `bail!` makes one and returns it. `{:#}` shows it
-//! whole: the sentences and the error at the bottom, with colons between. [`Result`] is a `Result`
-//! with this error.
+//! before it, `anyhow!` makes an error from a text, and `bail!` returns such an error. `{:#}`
+//! prints `sentence: error`. [`Result`] is a `Result` with this error.
 
 use std::fmt::{self, Arguments, Display};
 use std::io::{self, Write};

@@ -47,9 +47,9 @@ impl Sockets {
 /// Binds a socket for each protocol and each address. If the port is 0, all of them get the same
 /// free port.
 pub(crate) fn bind(addresses: &[SocketAddr], protocols: &[Protocol]) -> Result<Sockets> {
-    // The system chooses a port that is free for the first socket. For the next socket, another
-    // program may have it. So if something fails, all is tried again, with another port. That
-    // another program has each of a hundred ports is as good as impossible.
+    // The system chooses a port that is free for the first socket. But another program may have
+    // that port for the next socket. So if something fails, all is tried again, with another port.
+    // A hundred tries are practically always enough.
     let wants_free_port = addresses.iter().any(|address| address.port() == 0);
     let mut tries_left = if wants_free_port { 100 } else { 1 };
     loop {
@@ -93,6 +93,7 @@ fn bind_protocol(
             }
             Err(error) => error,
         };
+        // `failure` takes the error, so its parts are asked first.
         let kind = error.kind();
         let reason = error.to_string();
         let failure = Error::new(error).context(format!("cannot listen on {protocol} {address}"));

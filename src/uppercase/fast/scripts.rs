@@ -22,7 +22,8 @@ impl Lane {
         self.is_known |= self.is_between(from, to);
     }
 
-    /// The characters from `from` to `to` become as many characters from `upper` on.
+    /// `from` becomes `upper`, the character after it becomes the one after `upper`, and so on
+    /// until `to`.
     fn shift(&mut self, from: char, to: char, upper: char) {
         let applies = self.is_between(from, to);
         self.change(applies, utf8(from, 0), utf8(upper, 0));
