@@ -101,8 +101,9 @@
 //!   closes it, but its port then stays in use for a minute (TIME-WAIT), and no server can take it.
 //!   It can only happen with a port that the system gives to clients.
 //! - Urgent data (TCP's `URG`) is not part of the stream.
-//! - Windows makes no promise about a connection after a timed-out send. Under Wine it goes on
-//!   working.
+//! - Windows makes no promise about a connection after a timed-out send, and does not say how much
+//!   was sent. Under Wine the connection goes on working, but the client gives up on a server that
+//!   reads slowly.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -8,7 +8,7 @@ use common::{
     CLIENT, DEADLINE, PROTOCOLS, Program, SERVER, Server, TOO_LONG, assert_ends, client, kilobytes,
     run,
 };
-use std::io::{Read, Write};
+use std::io::Read;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::sync_channel;
 use std::thread;
@@ -380,6 +380,7 @@ mod on_unix {
 mod on_linux {
     use super::*;
     use std::fs::File;
+    use std::io::Write;
 
     mod answers_belong_to_their_lines {
         use super::*;

@@ -82,11 +82,11 @@ mod it_is_bounded {
     }
 }
 
+#[cfg(unix)]
 mod the_server_goes_on {
     use super::*;
 
     #[test]
-    #[cfg(unix)]
     fn stopped_and_continued() {
         // Both programs, in the middle of a line, with Ctrl-Z and `fg`.
         let server = Server::start("");

@@ -12,7 +12,7 @@ use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::sync::mpsc::channel;
 use std::time::Duration;
-use uppercase_echo::tcp::{self, AskError, PipeError};
+use uppercase_echo::tcp::{AskError, PipeError};
 
 /// Why there was no proper answer.
 #[track_caller]
@@ -60,7 +60,8 @@ mod the_client_ends {
             (&[full, closed], TimedOut),
         ];
         for (addresses, expected) in failures {
-            let result = tcp::Client::connect(addresses, Duration::from_millis(200), |_| {});
+            let result =
+                uppercase_echo::tcp::Client::connect(addresses, Duration::from_millis(200), |_| {});
             assert_eq!(result.unwrap_err().kind(), *expected, "{addresses:?}");
         }
     }

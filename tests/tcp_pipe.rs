@@ -241,7 +241,9 @@ mod the_client_ends {
             .unwrap();
     }
 
+    // Windows does not say how much a send has sent that timed out.
     #[test]
+    #[cfg(not(windows))]
     fn a_server_that_takes_a_little_is_not_given_up() {
         const SIZE: usize = 16 << 20;
         let port = common::fake_tcp(|mut stream| {
