@@ -283,7 +283,7 @@ mod any_amount_of_input {
         const SIZE: usize = 128 << 20;
         let server = Server::start("--tcp");
         let mut command = Command::new(CLIENT);
-        command.args(["--tcp", "-w", "1", "--port", &server.port().to_string()]);
+        command.args(["--tcp", "-w", "0.6", "--port", &server.port().to_string()]);
         let mut client = Program::spawn_with(&mut command, Stdio::piped(), Stdio::piped());
         let mut stdin = client.stdin.take().unwrap();
         thread::spawn(move || {
@@ -303,7 +303,7 @@ mod any_amount_of_input {
         while let Ok(piece) = pieces.recv_timeout(DEADLINE) {
             if total == 0 {
                 // More than twice the timeout: a slow reader is no error, and this delay is the reader's own.
-                thread::sleep(Duration::from_millis(2200));
+                thread::sleep(Duration::from_millis(1300));
             }
             assert!(piece.iter().all(|&byte| byte == b'A'));
             total += piece.len();

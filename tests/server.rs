@@ -267,14 +267,14 @@ mod on_linux {
                 "ip rule add pref 0 ipproto udp sport 40000 prohibit; ip rule add pref 1 lookup local; \
                  ip rule del pref 0 lookup local; \
                  coproc '{SERVER}' --udp --host 127.0.0.1 --port 40000; read -u ${{COPROC[0]}}; \
-                 echo x | '{}' --udp --host 127.0.0.1 --port 40000 -w 1.5",
+                 echo x | '{}' --udp --host 127.0.0.1 --port 40000 -w 1.2",
                 common::CLIENT
             );
             if let Some(mut command) = common::in_a_namespace("", "40001 40100", &script) {
                 let reason = system_says(13);
                 let told = format!(
                     "udp 127.0.0.1:40000: cannot serve now: {reason}\n\
-                     error: no answer from udp 127.0.0.1:40000 within 1.5 s\n"
+                     error: no answer from udp 127.0.0.1:40000 within 1.2 s\n"
                 );
                 assert_ends(&run(&mut command), 1, b"", &told);
             }

@@ -249,11 +249,11 @@ mod the_client_ends {
         let port = common::fake_tcp(|mut stream| {
             // A quarter of the client's chunk at a time: the whole chunk takes longer than the timeout.
             let mut piece = vec![0; 64 << 10];
-            for _ in 0..8 {
-                thread::sleep(Duration::from_millis(300));
+            for _ in 0..6 {
+                thread::sleep(Duration::from_millis(250));
                 stream.read_exact(&mut piece).unwrap();
             }
-            let mut left = SIZE - 8 * piece.len();
+            let mut left = SIZE - 6 * piece.len();
             stream.write_all(&vec![b'X'; SIZE - left]).unwrap();
             while left > 0 {
                 let size = stream.read(&mut piece).unwrap();
@@ -262,7 +262,7 @@ mod the_client_ends {
             }
         });
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let client = tcp_client_of(&[address], Duration::from_millis(800));
+        let client = tcp_client_of(&[address], Duration::from_millis(600));
         let input = Cursor::new(vec![b'x'; SIZE]);
         client.pipe(input, io::sink(), |_| {}).unwrap();
     }

@@ -183,13 +183,13 @@ mod the_client_ends {
         let (server, _) = serve("127.0.0.1");
         let silent = [common::udp("127.0.0.1"), common::udp("127.0.0.1")];
         let [first, second] = [0, 1].map(|at| silent[at].local_addr().unwrap());
-        let mut client = udp::Client::new(&[first, second, server], Duration::from_millis(1800));
+        let mut client = udp::Client::new(&[first, second, server], Duration::from_millis(1500));
         let start = Instant::now();
         for _ in 0..3 {
             assert_eq!(client.ask(b"hello", |_| {}).unwrap(), b"HELLO");
         }
         // Two thirds of the timeout.
-        let expected = Duration::from_millis(1190)..Duration::from_millis(1790);
+        let expected = Duration::from_millis(990)..Duration::from_millis(1490);
         assert!(expected.contains(&start.elapsed()), "{:?}", start.elapsed());
         // Only the first line has asked them.
         for silent in silent {
@@ -231,7 +231,7 @@ mod the_client_ends {
             first.send_to(&b"FIRST"[..size], client).unwrap();
             first
         });
-        let mut client = udp::Client::new(&addresses, Duration::from_millis(600));
+        let mut client = udp::Client::new(&addresses, Duration::from_millis(400));
         assert_eq!(client.ask(b"hello", |_| {}).unwrap(), b"FIRST");
         let _kept = first_server.join().unwrap();
         assert_eq!(client.ask(b"hello", |_| {}).unwrap_err().kind(), TimedOut);
@@ -283,9 +283,9 @@ mod the_client_ends {
         // (how long the answer to "one" takes, whether the first try of "two" is lost, the least waits of "three", to which no
         // answer comes), in milliseconds. After two tries nobody knows which was answered: "two" is not timed then.
         let cases: [(u64, bool, &[u64]); 3] = [
-            (0, false, &[200, 400, 800, 1000]),
-            (0, true, &[200, 400, 800]),
-            (150, false, &[450, 900, 1000]),
+            (0, false, &[200, 400]),
+            (0, true, &[200, 400]),
+            (100, false, &[300, 600, 1000]),
         ];
         std::thread::scope(|scope| {
             for (round_trip, is_first_try_lost, least) in cases {
@@ -301,9 +301,16 @@ mod the_client_ends {
                         b"two" => drop(socket.send_to(b"TWO", client)),
                         _ => sender.send(client).unwrap(),
                     });
-                    let timeout = Duration::from_millis(least.iter().sum::<u64>() + 700);
+                    let timeout = Duration::from_millis(least.iter().sum::<u64>() + 600);
                     let mut client = udp::Client::new(&[([127, 0, 0, 1], port).into()], timeout);
-                    client.ask(b"one", |_| {}).unwrap();
+                    // A busy machine may take longer, and then the waits are longer, too.
+                    let longest = Duration::from_millis(round_trip + 50);
+                    let mut time = DEADLINE;
+                    while time > longest {
+                        let start = Instant::now();
+                        client.ask(b"one", |_| {}).unwrap();
+                        time = start.elapsed();
+                    }
                     if is_first_try_lost {
                         client.ask(b"two", |_| {}).unwrap();
                     }

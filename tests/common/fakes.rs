@@ -48,7 +48,7 @@ pub enum Step {
     /// Reads until the client has finished sending.
     ReadAll,
     Say(&'static str),
-    /// Says it byte by byte, a fifth of a second before each.
+    /// Says it byte by byte, 150 ms before each.
     SaySlowly(&'static str),
     /// Says it until the client has gone.
     Flood(&'static str),
@@ -68,7 +68,7 @@ pub fn scripted_tcp(steps: impl AsRef<[Step]>) -> u16 {
                 Step::Say(text) => drop(stream.write_all(text.as_bytes())),
                 Step::SaySlowly(text) => {
                     for byte in text.bytes() {
-                        thread::sleep(Duration::from_millis(200));
+                        thread::sleep(Duration::from_millis(150));
                         let _ = stream.write_all(&[byte]);
                     }
                 }
@@ -115,7 +115,7 @@ pub fn closed_tcp() -> ((TcpListener, TcpStream), SocketAddr) {
 pub fn fill_backlog(listener: &TcpListener) -> Vec<TcpStream> {
     let address = listener.local_addr().unwrap();
     let mut held = Vec::new();
-    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(400)) {
+    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(300)) {
         held.push(stream);
     }
     held
