@@ -94,7 +94,8 @@
 //! - When a server suddenly takes more than three times as long as for the last timed answer, and
 //!   more than 200 ms, each sentence is sent several times. That does no harm here.
 //! - Only the ports of the last 64 sockets are kept from use. An answer that comes later than that
-//!   may find its port used again, and be taken for another sentence's.
+//!   may find its port used again, and be taken for another sentence's. When a client has ended,
+//!   all its ports are free at once, for other programs, too.
 //! - A client needs about 70 file descriptors, 64 of them for the sockets of the last sentences.
 //! - The book's server in the Java edition answers with its whole buffer: the upper case is
 //!   followed by zero bytes.

@@ -224,6 +224,20 @@ mod the_client_ends {
     }
 
     #[test]
+    #[cfg(unix)]
+    fn a_stopped_client_waits_as_long_for_the_end_of_its_input() {
+        let mut client = client("--tcp", scripted_tcp([ReadOnce, Say("ONE\n")])).spawn();
+        client.send("one\n");
+        assert_eq!(client.line(), "ONE");
+        // It is stopped (Ctrl-Z) for longer than the half second, and meanwhile its input ends.
+        common::signal(&client.child, "-STOP");
+        client.close_stdin();
+        thread::sleep(Duration::from_millis(700));
+        common::signal(&client.child, "-CONT");
+        assert_eq!(client.status(), Some(0));
+    }
+
+    #[test]
     fn a_slow_producer_is_no_error() {
         let port = fake_tcp(|stream| {
             for (line, answer) in [("one\n", "ONE\n"), ("two\n", "TWO\n")] {

@@ -342,7 +342,10 @@ mod on_linux {
             }
             // The limit does not hold for root. A stranger's id may not read here, so it gets a copy.
             let copy = std::env::temp_dir().join(format!("uppercase-echo-{}", std::process::id()));
-            fs::copy(SERVER, &copy).unwrap();
+            // Not with `fs::copy`: a program that another test starts just now would have it open for writing, too, and
+            // then it cannot be started.
+            let cp = run(Command::new("cp").arg(SERVER).arg(&copy));
+            assert_ends(&cp, 0, b"", "");
             let user = format!("--reuid={}", 50_000 + std::process::id() % 10_000);
             let mut command = Command::new("setpriv");
             command
@@ -430,8 +433,8 @@ mod on_linux {
             // Of two ports, TCP can only have the second.
             let script = format!(
                 "coproc '{SERVER}' --tcp --host 127.0.0.1 --port 40000; read -u ${{COPROC[0]}}; \
-                 mkfifo /mnt/out; for _ in 1 2 3 4 5 6 7 8 9 10; do \
-                 '{SERVER}' --host 127.0.0.1 --port 0 >/mnt/out & exec 3</mnt/out; \
+                 mkfifo /srv/out; for _ in 1 2 3 4 5 6 7 8 9 10; do \
+                 '{SERVER}' --max-connections 1 --host 127.0.0.1 --port 0 >/srv/out & exec 3</srv/out; \
                  read -u 3 udp; read -u 3 tcp; echo $udp, $tcp; kill $!; wait $! || true; done"
             );
             if let Some(mut command) = common::in_a_namespace("", "40000 40001", &script) {

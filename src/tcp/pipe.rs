@@ -156,6 +156,12 @@ impl<O: Fn(Event)> Sender<O> {
                 Err(error) => return SenderEnd::InputFailed(error),
             };
             let chunk = &buffer[..size];
+            // Told before the write: otherwise the answer could be told first. And told before the
+            // clock runs: nobody may be reading what the observer writes.
+            tell(
+                &self.observer,
+                format_args!("sending {} to {}", Bytes(chunk.len()), self.server),
+            );
             // Counted before it is sent: see `SenderState::sent`.
             sent.add(chunk);
             self.shared.update(|state| {
@@ -172,11 +178,6 @@ impl<O: Fn(Event)> Sender<O> {
 
     /// Sends a chunk, and notes each progress.
     fn send(&self, chunk: &[u8]) -> io::Result<()> {
-        // Told before the write. Otherwise the answer could be told first.
-        tell(
-            &self.observer,
-            format_args!("sending {} to {}", Bytes(chunk.len()), self.server),
-        );
         let mut socket = &self.socket;
         let mut rest = chunk;
         while !rest.is_empty() {

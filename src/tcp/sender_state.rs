@@ -55,15 +55,18 @@ impl SharedSenderState {
         sent_by_now: Count,
         longest_wait: Duration,
     ) -> MutexGuard<'_, SenderState> {
-        let deadline = Instant::now() + longest_wait;
+        // The pauses are counted, because a clock would go on while the process is stopped
+        // (Ctrl-Z).
+        let mut pauses_left = longest_wait.as_millis() / PAUSE.as_millis();
         loop {
             let state = self.lock();
             let has_news = state.end.is_some() || state.sent != sent_by_now;
-            if has_news || Instant::now() >= deadline {
+            if has_news || pauses_left == 0 {
                 return state;
             }
             drop(state); // unlocks it: the sender needs it
             thread::sleep(PAUSE);
+            pauses_left -= 1;
         }
     }
 }

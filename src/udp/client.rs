@@ -237,6 +237,9 @@ fn receive_answer(
     last_error: &mut Option<io::Error>,
 ) -> io::Result<Option<usize>> {
     loop {
+        // After the end, it looks once more, for 1 ms: the process may have been stopped (Ctrl-Z),
+        // and what came first may have been something else than the answer.
+        let is_last_look = Instant::now() >= end;
         let timeout = time_left(end);
         socket.set_read_timeout(Some(timeout))?;
         match call_with_timeout(timeout, || socket.recv_from(buffer)) {
@@ -254,7 +257,7 @@ fn receive_answer(
                 thread::sleep(RECEIVE_PAUSE.min(until_end));
             }
         }
-        if Instant::now() >= end {
+        if is_last_look {
             return Ok(None);
         }
     }

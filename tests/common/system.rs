@@ -35,7 +35,7 @@ pub fn kilobytes(child: &Child, field: &str) -> Option<u64> {
 pub fn in_a_namespace(hosts: &str, ports: &str, script: &str) -> Option<Command> {
     let set_up = format!(
         "set -e; ip link set lo up; echo {ports} >/proc/sys/net/ipv4/ip_local_port_range; \
-         mount -t tmpfs none /mnt; printf '{hosts}' >/mnt/hosts; mount --bind /mnt/hosts /etc/hosts"
+         mount -t tmpfs none /srv; printf '{hosts}' >/srv/hosts; mount --bind /srv/hosts /etc/hosts"
     );
     let unshare = |script: &str| {
         let mut command = Command::new("unshare");
