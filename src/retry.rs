@@ -97,7 +97,8 @@ pub(crate) fn retry_with_backoff<T>(
 /// Calls `attempt` for one address after the other, and returns the first success.
 ///
 /// Each address gets an equal share of the time that is left before `deadline`: `attempt` is given
-/// the address and its own deadline.
+/// the address and its own deadline. If some fail early, time is left at the end. Then those that
+/// timed out are tried again.
 ///
 /// If all fail, the most telling error is returned:
 ///
@@ -113,22 +114,33 @@ pub(crate) fn try_each_address<T>(
     mut attempt: impl FnMut(SocketAddr, Instant) -> io::Result<T>,
 ) -> io::Result<T> {
     let mut failure: Option<io::Error> = None;
-    let mut addresses_left = addresses.len() as u32; // a Duration can be divided by a u32
-    for &address in addresses {
-        let now = Instant::now();
-        let share = deadline.saturating_duration_since(now) / addresses_left;
-        addresses_left -= 1;
-        let error = match attempt(address, now + share) {
-            Ok(value) => return Ok(value),
-            Err(error) => error,
-        };
-        let tells_more = match &failure {
-            None => true,
-            Some(earlier) => rank(&error) > rank(earlier),
-        };
-        if tells_more {
-            failure = Some(error);
+    let mut round = addresses.to_vec();
+    loop {
+        let mut next_round = Vec::new();
+        let mut addresses_left = round.len() as u32; // a Duration can be divided by a u32
+        for address in round {
+            let now = Instant::now();
+            let share = deadline.saturating_duration_since(now) / addresses_left;
+            addresses_left -= 1;
+            let error = match attempt(address, now + share) {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            if error.kind() == ErrorKind::TimedOut {
+                next_round.push(address);
+            }
+            let tells_more = match &failure {
+                None => true,
+                Some(earlier) => rank(&error) > rank(earlier),
+            };
+            if tells_more {
+                failure = Some(error);
+            }
         }
+        if next_round.is_empty() || Instant::now() >= deadline {
+            break;
+        }
+        round = next_round;
     }
     Err(failure.unwrap_or_else(|| io::Error::new(ErrorKind::NotFound, "there is no address")))
 }
@@ -235,6 +247,22 @@ mod tests {
             check_failure(&[OutOfMemory, nobody], OutOfMemory);
             check_failure(&[nobody, ConnectionRefused], nobody);
         }
+    }
+
+    #[test]
+    fn the_time_that_one_address_leaves_is_used_for_another() {
+        let slow = SocketAddr::from(([127, 0, 0, 1], 1));
+        let closed = SocketAddr::from(([127, 0, 0, 1], 2));
+        let deadline = Instant::now() + Duration::from_millis(40);
+        let result = try_each_address(&[slow, closed], deadline, |address, its_deadline| {
+            if address == closed {
+                return Err(ConnectionRefused.into());
+            }
+            thread::sleep(time_left(its_deadline));
+            io::Result::<()>::Err(TimedOut.into())
+        });
+        assert_eq!(result.unwrap_err().kind(), TimedOut);
+        assert!(Instant::now() >= deadline);
     }
 
     #[test]

@@ -24,8 +24,8 @@
 //! knows is converted by [`char::to_uppercase`]. There are shorter ways for ASCII, and for text in
 //! which only ASCII has upper case.
 //!
-//! The tests in `tests/transform.rs` compare all this with `char::to_uppercase`, for every
-//! character that there is.
+//! `tests/transform.rs` compares the results with `char::to_uppercase`, for every character of
+//! Unicode.
 
 use scripts::{Lane, armenian, cyrillic, georgian, greek, latin, latin_1, signs};
 
