@@ -116,15 +116,16 @@ pub(crate) fn append_uppercase(bytes: &[u8], output: &mut Vec<u8>) {
 /// Appends the upper case of `bytes` to `output`. An unfinished character at their end is left,
 /// because the next bytes may complete it. Returns how many of `bytes` it has converted.
 fn append_finished(bytes: &[u8], output: &mut Vec<u8>) -> usize {
-    let mut done = 0;
-    loop {
-        done += fast::leading(&bytes[done..], output);
+    let mut done = fast::leading(bytes, output);
+    while done < bytes.len() {
         let converted = append_first(&bytes[done..], output);
         if converted == 0 {
-            return done;
+            break;
         }
         done += converted;
+        done += fast::leading(&bytes[done..], output);
     }
+    done
 }
 
 /// Appends the upper case of the first character of `bytes`, or the wrong bytes there (not UTF-8)
