@@ -20,7 +20,6 @@
 use std::hint::black_box;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::num::NonZero;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -125,8 +124,8 @@ fn over_udp() {
         );
     }
     let sentences = &pieces(&english, SHORT)[..5_000];
-    let mut client = udp::Client::new(&[ours], TIMEOUT);
-    let mut ask_client = |sentence: &str| client.ask(sentence.as_bytes(), |_| {}).unwrap();
+    let mut client = udp::Client::new(&[ours], TIMEOUT, |_| {});
+    let mut ask_client = |sentence: &str| client.ask(sentence.as_bytes()).unwrap();
     let socket = udp_socket(ours);
     let ask_socket = |sentence: &str| {
         socket.send(sentence.as_bytes()).unwrap();
@@ -307,8 +306,7 @@ fn tcp_server() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     // A few more threads than connections: those of the last turn may still be closing.
-    let connections = NonZero::new(CONNECTIONS + 6).unwrap();
-    tcp::serve(listener, connections, TIMEOUT, |_| {}).unwrap();
+    tcp::serve(listener, CONNECTIONS + 6, TIMEOUT, |_| {}).unwrap();
     address
 }
 

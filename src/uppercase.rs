@@ -15,7 +15,7 @@ mod fast;
 /// (Unicode 17).
 pub(crate) const MAX_GROWTH_FACTOR: usize = 3;
 
-/// How many bytes [`copy`] reads at once. With more it is not faster, and with less it makes more
+/// How many bytes [`copy_uppercase`] reads at once. With more it is not faster, and with less it makes more
 /// system calls.
 const CHUNK: usize = 64 * 1024;
 
@@ -26,7 +26,7 @@ const CHUNK: usize = 64 * 1024;
 /// are. The length may change (`ß` becomes `SS`), but the result is at most 3 times as
 /// long, and for ASCII exactly as long.
 ///
-/// See [`copy`] for a stream.
+/// See [`copy_uppercase`] for a stream.
 ///
 /// # Examples
 ///
@@ -38,14 +38,16 @@ const CHUNK: usize = 64 * 1024;
 /// ```
 pub fn uppercase(bytes: &[u8]) -> Vec<u8> {
     let mut output = Vec::with_capacity(bytes.len());
-    append_uppercase(bytes, &mut output);
+    let converted = append_finished(bytes, &mut output);
+    // An unfinished character at the end is not UTF-8, and stays as it is.
+    output.extend_from_slice(&bytes[converted..]);
     output
 }
 
 /// Copies the upper case of everything in `reader` to `writer`, as it arrives.
 ///
 /// What one read brings is converted and written before the next read. Only a character that a read
-/// has cut waits for its end: at most three bytes. So the output does not depend on how the reads
+/// has cut may wait for its end: at most three bytes. So the output does not depend on how the reads
 /// cut the input. At the end of `reader`, an unfinished character is written as it is, and `writer`
 /// is flushed.
 ///
@@ -57,75 +59,50 @@ pub fn uppercase(bytes: &[u8]) -> Vec<u8> {
 /// # Examples
 ///
 /// ```
-/// use uppercase_echo::copy;
+/// use uppercase_echo::copy_uppercase;
 ///
 /// let mut output = Vec::new();
-/// copy("straße".as_bytes(), &mut output)?;
+/// copy_uppercase("straße".as_bytes(), &mut output)?;
 /// assert_eq!(output, b"STRASSE");
 /// # std::io::Result::Ok(())
 /// ```
-pub fn copy(reader: impl Read, writer: impl Write) -> io::Result<()> {
-    Copier::new().copy(reader, writer)
-}
-
-/// The buffers of [`copy`], for those who copy again and again.
-pub(crate) struct Copier {
-    buffer: Vec<u8>,
-    upper_case: Vec<u8>,
-}
-
-impl Copier {
-    pub(crate) fn new() -> Self {
-        Self {
-            buffer: vec![0; CHUNK],
-            upper_case: Vec::with_capacity(MAX_GROWTH_FACTOR * CHUNK),
+pub fn copy_uppercase(mut reader: impl Read, mut writer: impl Write) -> io::Result<()> {
+    let mut buffer = vec![0; CHUNK];
+    let mut upper_case = Vec::with_capacity(CHUNK);
+    // How many bytes at the front of `buffer` are the beginning of a character that a read has cut:
+    // at most three, so a read always has room.
+    let mut held_back = 0;
+    loop {
+        let read = retry_interrupted(|| reader.read(&mut buffer[held_back..]))?;
+        if read == 0 {
+            writer.write_all(&buffer[..held_back])?;
+            return writer.flush();
         }
-    }
-
-    /// See [`copy`].
-    pub(crate) fn copy(&mut self, mut reader: impl Read, mut writer: impl Write) -> io::Result<()> {
-        // How many bytes at the front of `buffer` are the beginning of a character that a read has
-        // cut: at most three, so a read always has room. (A read into an empty buffer returns 0,
-        // which would look like the end.)
-        let mut held_back = 0;
-        loop {
-            let read = retry_interrupted(|| reader.read(&mut self.buffer[held_back..]))?;
-            if read == 0 {
-                writer.write_all(&self.buffer[..held_back])?;
-                return writer.flush();
-            }
-            let filled = held_back + read;
-            self.upper_case.clear();
-            let converted = append_finished(&self.buffer[..filled], &mut self.upper_case);
-            writer.write_all(&self.upper_case)?;
-            // The bytes of a cut character move to the front, and the next read continues them
-            // there.
-            self.buffer.copy_within(converted..filled, 0);
-            held_back = filled - converted;
-        }
+        let filled = held_back + read;
+        upper_case.clear();
+        let converted = append_finished(&buffer[..filled], &mut upper_case);
+        writer.write_all(&upper_case)?;
+        // The bytes of a cut character move to the front, and the next read continues them there.
+        buffer.copy_within(converted..filled, 0);
+        held_back = filled - converted;
     }
 }
 
-/// Appends the upper case of `bytes` to `output`. An unfinished character at the end is not UTF-8,
-/// and stays as it is.
-pub(crate) fn append_uppercase(bytes: &[u8], output: &mut Vec<u8>) {
-    let converted = append_finished(bytes, output);
-    output.extend_from_slice(&bytes[converted..]);
-}
-
-/// Appends the upper case of `bytes` to `output`. An unfinished character at their end is left,
-/// because the next bytes may complete it. Returns how many of `bytes` it has converted.
+/// Appends the upper case of `bytes` to `output`, but for an unfinished character at their end whose
+/// upper case depends on the next bytes. Returns how many of `bytes` it has converted.
 fn append_finished(bytes: &[u8], output: &mut Vec<u8>) -> usize {
-    let mut done = fast::leading(bytes, output);
-    while done < bytes.len() {
+    let mut done = 0;
+    loop {
+        done += fast::leading(&bytes[done..], output);
+        if done == bytes.len() {
+            return done;
+        }
         let converted = append_first(&bytes[done..], output);
         if converted == 0 {
-            break;
+            return done;
         }
         done += converted;
-        done += fast::leading(&bytes[done..], output);
     }
-    done
 }
 
 /// Appends the upper case of the first character of `bytes`, or the wrong bytes there (not UTF-8)
@@ -134,8 +111,7 @@ fn append_finished(bytes: &[u8], output: &mut Vec<u8>) -> usize {
 fn append_first(bytes: &[u8], output: &mut Vec<u8>) -> usize {
     // The first character is in the first four bytes: none is longer.
     let window = &bytes[..bytes.len().min(4)];
-    // A chunk is valid UTF-8 followed by a few bytes that are not valid. Each of the two may be
-    // empty.
+    // A chunk of `utf8_chunks` is valid text followed by wrong bytes. Each of the two may be empty.
     let Some(chunk) = window.utf8_chunks().next() else {
         return 0;
     };
@@ -146,8 +122,8 @@ fn append_first(bytes: &[u8], output: &mut Vec<u8>) -> usize {
         }
         return character.len_utf8();
     }
-    // `window` does not begin with a whole character. `error_len` is `None` if the bytes end in the
-    // middle of one.
+    // `window` does not begin with a whole character. `error_len` is `None` if it ends in the middle
+    // of its first one.
     if str::from_utf8(window).is_err_and(|error| error.error_len().is_none()) {
         return 0;
     }

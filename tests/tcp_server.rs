@@ -1,154 +1,177 @@
 //! The library's TCP server.
-//!
-//! Promises: TCP answers; it is bounded.
 
 mod common;
 
-use common::{DEADLINE, assert_answer, connect, exchange, loopback_ips, serve_tcp};
-use std::io::{self, ErrorKind, Read, Write};
+use common::fakes::{
+    DEADLINE, assert_answer, connect, exchange, loopback_ips, next_events, set_deadline,
+    tcp_server, tcp_server_on,
+};
+use std::collections::HashMap;
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener};
-use std::num::NonZero;
-use std::sync::{Arc, Barrier};
 use std::thread;
-use std::time::Duration;
-use uppercase_echo::tcp;
+use std::time::{Duration, Instant};
+use uppercase_echo::{Event, tcp};
 
-mod tcp_answers {
-    use super::*;
-
-    #[test]
-    fn a_stream_is_answered_at_once_and_whole() {
-        for ip in loopback_ips() {
-            let (server, _) = serve_tcp(ip, 2, DEADLINE);
-            let mut stream = connect(server);
-            // Each part is answered before the next is sent. A cut character waits for its rest, or for the end.
-            #[rustfmt::skip]
-            let parts: &[(&[u8], &str)] = &[
-                ("straße".as_bytes(), "STRASSE"),
-                (b"more, without a newline", "MORE, WITHOUT A NEWLINE"),
-                (b"a\xC3", "A"),
-                (b"\xA9", "É"),
-                (b"\xF0\x90\x90\xA8z\xF0\x90\x90", "𐐀Z"),
-                (b"\xA8", "𐐀"),
-                (b"z\xC3", "Z"),
-            ];
-            for (part, answer) in parts {
-                stream.write_all(part).unwrap();
-                assert_answer(&stream, answer);
-            }
-            stream.shutdown(Shutdown::Write).unwrap();
-            let mut rest = Vec::new();
-            stream.read_to_end(&mut rest).unwrap();
-            assert_eq!(rest, b"\xC3");
+#[test]
+fn a_stream_is_answered_at_once_and_whole() {
+    // Each part is answered before the next is sent. A cut character waits for its rest.
+    let parts: [(&[u8], &str); 7] = [
+        ("straße".as_bytes(), "STRASSE"),
+        (b"more, without a newline", "MORE, WITHOUT A NEWLINE"),
+        (b"a\xC3", "A"),
+        (b"\xA9", "É"),
+        (b"\xF0\x90\x90\xA8z\xF0\x90\x90", "𐐀Z"),
+        (b"\xA8", "𐐀"),
+        (b"z\xC3", "Z"),
+    ];
+    for ip in loopback_ips() {
+        let (server, _) = tcp_server(ip, 1, DEADLINE);
+        let mut stream = connect(server);
+        for (part, answer) in parts {
+            stream.write_all(part).unwrap();
+            assert_answer(&stream, answer);
         }
+        // After the half-close there is no rest to wait for.
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).unwrap();
+        assert_eq!(rest, b"\xC3");
     }
 }
 
-mod it_is_bounded {
-    use super::*;
+#[test]
+fn the_events_of_a_connection() {
+    let (server, events) = tcp_server("127.0.0.1", 1, DEADLINE);
+    let stream = connect(server);
+    let client = stream.local_addr().unwrap();
+    exchange(&stream, "hello");
+    drop(stream);
+    let events = next_events(&events, 5);
+    let [
+        Event::Accepted { peer: accepted },
+        Event::Received { size: 5, .. },
+        Event::Sending { size: 5, .. },
+        Event::EndOfStream { .. },
+        Event::Closed {
+            peer: closed,
+            error: None,
+        },
+    ] = &events[..]
+    else {
+        panic!("{events:?}");
+    };
+    assert_eq!([*accepted, *closed], [client, client]);
+}
 
-    #[test]
-    fn the_limit_holds_and_the_next_is_served_when_one_ends() {
-        let (server, events) = serve_tcp("127.0.0.1", 2, DEADLINE);
-        let (first, second, third) = (connect(server), connect(server), connect(server));
-        let [one, two, three] =
-            [&first, &second, &third].map(|stream| stream.local_addr().unwrap());
-        exchange(&first, "one");
-        exchange(&second, "two");
-        (&third).write_all(b"three").unwrap();
-        third
-            .set_read_timeout(Some(Duration::from_millis(100)))
-            .unwrap();
-        (&third).read(&mut [0; 5]).unwrap_err();
-        drop(first);
-        common::set_deadline(&third);
-        assert_answer(&third, "THREE");
-        let mut told: Vec<_> = (0..11)
-            .map(|_| events.recv_timeout(DEADLINE).unwrap())
-            .collect();
-        let accepted =
-            |client| format!("the welcoming socket accepted {client}: a new connection socket");
-        // The first two may be accepted at the same moment.
-        told[..6].sort();
-        let mut expected = [
-            accepted(one),
-            format!("received 3 bytes from {one}"),
-            format!("sent 3 bytes to {one}"),
-            accepted(two),
-            format!("received 3 bytes from {two}"),
-            format!("sent 3 bytes to {two}"),
-        ];
-        expected.sort();
-        assert_eq!(told[..6], expected);
-        let expected = [
-            format!("end of the stream: {one} has closed its side"),
-            format!("closed the connection socket of {one}"),
-            accepted(three),
-            format!("received 5 bytes from {three}"),
-            format!("sent 5 bytes to {three}"),
-        ];
-        assert_eq!(told[6..], expected);
+#[test]
+fn at_most_n_connections_and_the_next_is_served_when_one_ends() {
+    let (server, events) = tcp_server("127.0.0.1", 2, DEADLINE);
+    let [first, second, mut third] = [connect(server), connect(server), connect(server)];
+    let [closed_client, _, waiting_client] =
+        [&first, &second, &third].map(|stream| stream.local_addr().unwrap());
+    exchange(&first, "one");
+    exchange(&second, "two");
+    third.write_all(b"three").unwrap();
+    let a_while = Duration::from_millis(100);
+    third.set_read_timeout(Some(a_while)).unwrap();
+    third.read(&mut [0]).unwrap_err();
+
+    drop(first);
+    set_deadline(&third);
+    assert_answer(&third, "THREE");
+    // A close, and only then the third accept.
+    let order: Vec<_> = events
+        .try_iter()
+        .filter_map(|event| match event {
+            Event::Accepted { peer } => Some(("accepted", peer)),
+            Event::Closed { peer, .. } => Some(("closed", peer)),
+            _ => None,
+        })
+        .collect();
+    let expected = [("closed", closed_client), ("accepted", waiting_client)];
+    assert_eq!(order[2..], expected);
+}
+
+#[test]
+fn a_silent_a_greedy_and_a_resetting_peer_hold_no_thread_for_long() {
+    let (server, events) = tcp_server("127.0.0.1", 3, Duration::from_millis(300));
+    let [silent, greedy, mut resetting] = [connect(server), connect(server), connect(server)];
+    let expected = HashMap::from([
+        (silent.local_addr().unwrap(), ErrorKind::TimedOut),
+        (greedy.local_addr().unwrap(), ErrorKind::TimedOut),
+        (resetting.local_addr().unwrap(), ErrorKind::ConnectionReset),
+    ]);
+    // It writes and never reads.
+    let writer = thread::spawn(move || {
+        let chunk = vec![b'x'; 1 << 20];
+        while (&greedy).write_all(&chunk).is_ok() {}
+    });
+    // It has not read its answer when it closes, so its system resets the connection.
+    resetting.write_all(b"answer me").unwrap();
+    resetting.peek(&mut [0]).unwrap();
+    drop(resetting);
+
+    let mut failures = HashMap::new();
+    while failures.len() < expected.len() {
+        let event = events.recv_timeout(DEADLINE).unwrap();
+        if let Event::Closed { peer, error } = event {
+            failures.insert(peer, error.expect("a failure").kind());
+        }
     }
-
-    #[test]
-    fn no_peer_holds_its_thread_for_long_or_disturbs_another() {
-        let (server, events) = serve_tcp("127.0.0.1", 3, Duration::from_millis(300));
-        // One is silent, one never reads, and one resets: what it has not read makes its close a reset.
-        let (silent, greedy, reset) = (connect(server), connect(server), connect(server));
-        let addresses = [&silent, &greedy, &reset].map(|stream| stream.local_addr().unwrap());
-        let writer = thread::spawn(move || {
-            let chunk = vec![b'x'; 1 << 20];
-            while (&greedy).write_all(&chunk).is_ok() {}
-        });
-        (&reset).write_all(b"answer me").unwrap();
-        reset.peek(&mut [0]).unwrap();
-        drop(reset);
-        // All three threads are held now, or have been: this one is served all the same.
+    assert_eq!(failures, expected);
+    writer.join().unwrap();
+    // All three threads are free.
+    let mut kept = Vec::new();
+    for _ in 0..3 {
         let next = connect(server);
-        for letter in ["a", "t", "a", "t", "i", "m", "e"] {
-            exchange(&next, letter);
-        }
-        writer.join().unwrap();
-        let connection_reset = match () {
-            () if cfg!(target_os = "linux") => 104,
-            () if cfg!(windows) => 10054,
-            () => 54,
+        exchange(&next, "served");
+        kept.push(next);
+    }
+}
+
+#[test]
+fn a_peer_that_says_something_now_and_then_is_not_idle() {
+    let (server, _) = tcp_server("127.0.0.1", 1, Duration::from_millis(600));
+    let stream = connect(server);
+    for letter in ["i", "d", "l", "e", "?"] {
+        exchange(&stream, letter);
+        thread::sleep(Duration::from_millis(200));
+    }
+}
+
+#[test]
+fn a_failing_accept_is_tried_again_by_one_thread_after_growing_pauses() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    // So every accept fails at once while nobody has connected.
+    listener.set_nonblocking(true).unwrap();
+    let start = Instant::now();
+    let (server, events) = tcp_server_on(listener, 3, DEADLINE);
+    for _ in 0..5 {
+        let event = events.recv_timeout(DEADLINE).unwrap();
+        let Event::CannotServe { error } = event else {
+            panic!("{event:?}");
         };
-        let connection_reset = io::Error::from_raw_os_error(connection_reset).to_string();
-        let reasons = ["idle for too long", "idle for too long", &connection_reset];
-        let mut expected: Vec<_> = (addresses.iter().zip(reasons))
-            .map(|(client, why)| format!("closed the connection socket of {client}: {why}"))
-            .collect();
-        while !expected.is_empty() {
-            let event = events.recv_timeout(DEADLINE).expect(&expected[0]);
-            expected.retain(|expected| *expected != event);
-        }
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
     }
+    // 5, 10, 20 and 40 ms. If all three threads tried, five failures would not take so long.
+    assert!(start.elapsed() >= Duration::from_millis(75));
 
-    #[test]
-    fn as_many_clients_as_the_limit_at_once() {
-        // macOS gives a process 256 descriptors.
-        let n = if cfg!(target_os = "macos") { 50 } else { 500 };
-        let (server, _) = serve_tcp("127.0.0.1", n, DEADLINE);
-        let barrier = Arc::new(Barrier::new(n));
-        let clients: Vec<_> = (0..n)
-            .map(|_| {
-                let barrier = barrier.clone();
-                thread::spawn(move || {
-                    barrier.wait();
-                    exchange(&connect(server), "x");
-                })
-            })
-            .collect();
-        for client in clients {
-            client.join().unwrap();
+    let stream = connect(server);
+    let client = stream.local_addr().unwrap();
+    let accepted = loop {
+        if let Event::Accepted { peer } = events.recv_timeout(DEADLINE).unwrap() {
+            break peer;
         }
-    }
+    };
+    assert_eq!(accepted, client);
+}
 
-    #[test]
-    fn an_idle_timeout_of_zero_is_refused() {
+#[test]
+fn no_connections_or_no_time_is_refused() {
+    for (connections, idle) in [(0, DEADLINE), (1, Duration::ZERO)] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let result = tcp::serve(listener, NonZero::<usize>::MIN, Duration::ZERO, |_| {});
-        assert_eq!(result.unwrap_err().kind(), ErrorKind::InvalidInput);
+        let error = tcp::serve(listener, connections, idle, |_| {}).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
     }
 }

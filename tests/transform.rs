@@ -4,11 +4,9 @@
 //! bytes. So the letters stand alone, at every place of a block and across its end, and every pair
 //! of bytes is tried.
 
-mod common;
-
 use std::io::{self, ErrorKind, Read};
 
-use uppercase_echo::{copy, uppercase};
+use uppercase_echo::{copy_uppercase, uppercase};
 
 /// Text of many scripts, with the letters that are special in each.
 const TEXTS: &[&str] = &[
@@ -77,7 +75,7 @@ fn check_stream(input: &[u8]) {
     let expected = oracle(input);
     let check_parts = |parts: &[Part]| {
         let mut output = Vec::new();
-        copy(Parts(parts), &mut output).unwrap();
+        copy_uppercase(Parts(parts), &mut output).unwrap();
         assert_eq!(output, expected, "{parts:x?}");
     };
     for at in 1..=input.len() {
@@ -192,7 +190,7 @@ fn every_pair_of_bytes_and_what_may_follow() {
 
 #[test]
 fn random_text_and_bytes() {
-    let mut random = common::random();
+    let mut random = random();
     let mut below = |limit: usize| (random() >> 32) as usize % limit;
     let letters: Vec<char> = TEXTS.iter().flat_map(|text| text.chars()).collect();
     for _ in 0..5_000 {
@@ -225,7 +223,7 @@ fn a_stream_does_not_depend_on_its_cuts() {
     }
     let longer_than_any_buffer = TEXTS.concat().repeat(1_000);
     let mut output = Vec::new();
-    copy(longer_than_any_buffer.as_bytes(), &mut output).unwrap();
+    copy_uppercase(longer_than_any_buffer.as_bytes(), &mut output).unwrap();
     assert!(output == oracle(longer_than_any_buffer.as_bytes()));
 }
 
@@ -234,7 +232,7 @@ fn interrupted_reads_are_repeated() {
     let interrupted = Err(ErrorKind::Interrupted);
     let parts = [interrupted, Ok(&b"one, "[..]), interrupted, Ok(b"two")];
     let mut output = Vec::new();
-    copy(Parts(&parts), &mut output).unwrap();
+    copy_uppercase(Parts(&parts), &mut output).unwrap();
     assert_eq!(output, b"ONE, TWO");
 }
 
@@ -242,7 +240,7 @@ fn interrupted_reads_are_repeated() {
 fn the_readers_error_is_returned_after_what_it_read() {
     let parts = [Ok(&b"one"[..]), Err(ErrorKind::ConnectionReset)];
     let mut output = Vec::new();
-    let error = copy(Parts(&parts), &mut output).unwrap_err();
+    let error = copy_uppercase(Parts(&parts), &mut output).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     assert_eq!(output, b"ONE");
 }
@@ -250,7 +248,7 @@ fn the_readers_error_is_returned_after_what_it_read() {
 #[test]
 fn the_writers_error_is_returned() {
     let room_for_two = &mut [0; 2][..];
-    let error = copy(&b"one"[..], room_for_two).unwrap_err();
+    let error = copy_uppercase(&b"one"[..], room_for_two).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::WriteZero);
 }
 
@@ -265,5 +263,16 @@ fn upper_case_keeps_newlines_and_nearly_the_length() {
         let after = upper.len();
         assert!(after <= 3 * before, "{character:?}");
         assert!(before <= 2 * after, "{character:?}");
+    }
+}
+
+/// Random numbers, the same in each run: xorshift64.
+fn random() -> impl FnMut() -> u64 {
+    let mut state: u64 = 0x9E37_79B9_7F4A_7C15;
+    move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
     }
 }

@@ -1,16 +1,15 @@
-//! A faster way to do what `uppercase.rs` does. It may be deleted, and the results stay the same.
-//! Nothing here is about sockets.
+//! A faster way to do what `uppercase.rs` does.
 //!
 //! `uppercase.rs` looks at one character after the other: how many bytes does it have, and what is
-//! its upper case? A processor cannot foresee the answers, and each wrong guess costs it as much
-//! time as a dozen bytes. The code here does the same few steps with every byte, whatever the byte
-//! is. So there is nothing to guess.
+//! its upper case? A processor guesses the answers ahead of time, and each wrong guess costs as much
+//! time as a dozen bytes. Here nearly all bytes go through the same steps, so there is little to
+//! guess.
 //!
 //! # One table
 //!
-//! The upper case of most letters differs from the letter in two neighbouring bytes, and in nothing
-//! else. So there is a table of all pairs of bytes. It says how the first and the second byte of the
-//! pair change, as an exclusive or (`^`; all numbers are hexadecimal):
+//! The most used letters outside ASCII have two bytes, and so has their upper case. So there is a
+//! table of all pairs of bytes. It says how the first and the second byte of the pair change, as an
+//! exclusive or (`^`; all numbers are hexadecimal):
 //!
 //! | pair | upper case | change of the first | change of the second |
 //! |---|---|---|---|
@@ -28,15 +27,15 @@
 //! changes as the first     00 01 00 00
 //! changes as the second    00 00 20 00
 //! the bytes, ASCII changed 41 D1 8F 5A
-//! the last three, with ^   41 D0 AF 5A
+//! the three lines above, ^ 41 D0 AF 5A
 //! ```
 //!
-//! There are two exceptions:
+//! Other letters:
 //!
-//! - Letters of three bytes that begin with E1 (Vietnamese, Georgian, ancient Greek) change in their
-//!   second and third byte. [`row`] says how these are looked up.
-//! - Of some letters the upper case is longer or shorter, or more bytes change. These are
-//!   [`UNKNOWN`] to the table, and converted one by one as in `uppercase.rs`.
+//! - If a letter of three bytes begins with E1 (Vietnamese, Georgian, ancient Greek), and its upper
+//!   case does, too, then its pair is the second and the third byte. See [`row`].
+//! - All others that have an upper case are only marked as [`UNKNOWN`] in the table, and converted
+//!   one by one as in `uppercase.rs`.
 
 use std::sync::LazyLock;
 
@@ -70,7 +69,8 @@ const LAST_LETTER: char = '\u{1FFFF}';
 /// The changes of each pair: `TABLE[row of the first byte][second byte]`. It is made when the first
 /// text comes that is not ASCII. That takes a millisecond.
 ///
-/// It is a `Vec`, because an array of 128 KiB might be too large for the stack of a thread.
+/// It is a `Vec`, because an array would be made on the stack of a thread first, and 128 KiB may be
+/// too much there.
 static TABLE: LazyLock<Vec<[Change; 256]>> = LazyLock::new(make_table);
 
 fn make_table() -> Vec<[Change; 256]> {
@@ -94,8 +94,8 @@ fn make_table() -> Vec<[Change; 256]> {
                 second: 0,
             },
         };
-        // Of other long letters the first two bytes are looked up. So one that is unknown makes all
-        // letters unknown that begin like it. This is right, too, only slower.
+        // An unknown letter of three or four bytes marks its first two. So every character that
+        // begins with these is converted one by one: slower, but right.
         let pair = if bytes[0] == E1 { &bytes[1..] } else { bytes };
         table[usize::from(pair[0])][usize::from(pair[1])] = change;
     }
@@ -127,8 +127,8 @@ pub(crate) fn leading(input: &[u8], output: &mut Vec<u8>) -> usize {
     done
 }
 
-/// Appends the upper case of ASCII. The two ways do the same. Measured: with the first one for all,
-/// a sentence of 16 bytes takes a quarter more time, and with the second, long text does.
+/// Appends the upper case of ASCII. The two ways do the same. Measured: the first is faster for long
+/// text, and the second for a short sentence (by a quarter for 16 bytes).
 fn append_ascii(bytes: &[u8], output: &mut Vec<u8>) {
     if bytes.len() == BLOCK {
         output.extend(bytes.iter().map(u8::to_ascii_uppercase));
@@ -147,8 +147,8 @@ fn append_ascii(bytes: &[u8], output: &mut Vec<u8>) {
 /// the same with 16 bytes at once.
 fn append_block<const SIZE: usize>(input: &[u8], output: &mut Vec<u8>) -> usize {
     let mut size = input.len().min(SIZE);
-    // A letter that the end of the block cuts waits for the next block. Bytes from C2 on begin a
-    // letter.
+    // If the block ends inside of a pair, the letter waits for the next block. Its first byte is the
+    // last one (C2 or more), or, if it is E1, perhaps the last but one.
     if size >= 2 && input[size - 2] == E1 {
         size -= 2;
     } else if input[size - 1] >= 0xC2 {

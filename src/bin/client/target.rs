@@ -6,17 +6,12 @@ use std::time::Duration;
 
 use anyhow::{Error, anyhow};
 
-use crate::common::Protocol;
-
 /// The server that the client talks to.
 pub(crate) struct Target {
-    pub(crate) protocol: Protocol,
-    pub(crate) host: String,
-    pub(crate) port: u16,
-    /// The longest wait for a connection or an answer.
-    pub(crate) timeout: Duration,
-    /// Whether the user could start the server here.
-    pub(crate) is_on_this_machine: bool,
+    protocol: &'static str,
+    host: String,
+    port: u16,
+    timeout: Duration,
 }
 
 /// Its name in messages, such as `udp localhost:12000`.
@@ -32,32 +27,29 @@ impl fmt::Display for Target {
 }
 
 impl Target {
-    /// Turns an error of connecting into a message for the user.
-    pub(crate) fn explain_connect(&self, error: io::Error) -> Error {
-        match error.kind() {
-            ErrorKind::ConnectionRefused => self.nobody_is_listening(),
-            ErrorKind::TimedOut => {
-                let seconds = self.timeout.as_secs_f64();
-                anyhow!("cannot connect to {self} within {seconds} s")
-            }
-            _ => Error::new(error).context(format!("cannot connect to {self}")),
+    pub(crate) fn new(protocol: &'static str, host: &str, port: u16, timeout: Duration) -> Self {
+        let host = host.to_owned();
+        Self {
+            protocol,
+            host,
+            port,
+            timeout,
         }
     }
 
-    /// Turns any other error of the network into a message for the user.
+    /// Turns an error of the network into a message for the user.
     pub(crate) fn explain(&self, error: io::Error) -> Error {
         match error.kind() {
-            ErrorKind::ConnectionRefused => self.nobody_is_listening(),
-            // This is how Windows reports a closed UDP port.
-            ErrorKind::ConnectionReset if self.protocol == Protocol::Udp => {
-                self.nobody_is_listening()
+            // A reset is how Windows reports a closed UDP port.
+            ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset => {
+                self.nothing_is_listening()
             }
             ErrorKind::TimedOut => {
                 let seconds = self.timeout.as_secs_f64();
                 anyhow!("no answer from {self} within {seconds} s")
             }
             ErrorKind::UnexpectedEof => {
-                anyhow!("{self} closed the connection before answering everything")
+                anyhow!("{self} closed the connection before everything was sent and answered")
             }
             ErrorKind::InvalidData => {
                 anyhow!("{self} answers more than it was asked; is it an upper-case echo?")
@@ -66,46 +58,53 @@ impl Target {
         }
     }
 
-    fn nobody_is_listening(&self) -> Error {
-        if !self.is_on_this_machine {
-            return anyhow!("nothing is listening on {self}");
+    fn nothing_is_listening(&self) -> Error {
+        let Self { protocol, port, .. } = self;
+        if self.host == "localhost" {
+            anyhow!(
+                "nothing is listening on {self}; start it with: server --{protocol} --port {port}"
+            )
+        } else {
+            anyhow!("nothing is listening on {self}")
         }
-        let mut command = format!("server --{}", self.protocol);
-        // The server listens on localhost unless it is told otherwise.
-        if self.host != "localhost" {
-            command += " --host ";
-            command += &self.host;
-        }
-        anyhow!(
-            "nothing is listening on {self}; start it with: {command} --port {}",
-            self.port
-        )
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Protocol::{Tcp, Udp};
 
-    /// What the user is told of this failure of `udp localhost:12000` or `tcp localhost:12000`.
-    fn explained(protocol: Protocol, kind: ErrorKind) -> String {
-        let target = Target {
-            protocol,
-            host: "localhost".to_owned(),
-            port: 12000,
-            timeout: Duration::from_millis(1500),
-            is_on_this_machine: false,
-        };
-        format!("{:#}", target.explain(kind.into()))
+    #[track_caller]
+    fn check(host: &str, kind: ErrorKind, expected: &str) {
+        let target = Target::new("udp", host, 12000, Duration::from_millis(1500));
+        assert_eq!(format!("{:#}", target.explain(kind.into())), expected);
     }
 
     #[test]
-    fn a_reset_of_udp_is_a_closed_port() {
-        let nobody = "nothing is listening on udp localhost:12000";
-        assert_eq!(explained(Udp, ErrorKind::ConnectionRefused), nobody);
-        assert_eq!(explained(Udp, ErrorKind::ConnectionReset), nobody);
-        let reset = "cannot talk to tcp localhost:12000: connection reset";
-        assert_eq!(explained(Tcp, ErrorKind::ConnectionReset), reset);
+    fn what_the_user_is_told() {
+        let start_it =
+            "nothing is listening on udp localhost:12000; start it with: server --udp --port 12000";
+        check("localhost", ErrorKind::ConnectionRefused, start_it);
+        check("localhost", ErrorKind::ConnectionReset, start_it);
+        check(
+            "10.0.0.9",
+            ErrorKind::ConnectionRefused,
+            "nothing is listening on udp 10.0.0.9:12000",
+        );
+        check(
+            "::1",
+            ErrorKind::ConnectionRefused,
+            "nothing is listening on udp [::1]:12000",
+        );
+        check(
+            "localhost",
+            ErrorKind::TimedOut,
+            "no answer from udp localhost:12000 within 1.5 s",
+        );
+        check(
+            "localhost",
+            ErrorKind::OutOfMemory,
+            "cannot talk to udp localhost:12000: out of memory",
+        );
     }
 }

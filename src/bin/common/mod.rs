@@ -1,32 +1,15 @@
-//! What the two programs share: how they read flags, find addresses and report trouble.
+//! What the two programs share: how they read flags, find addresses and write to stderr.
 //!
-//! The errors are anyhow's. An [`Error`] holds an error of any type. `context` puts a sentence
-//! before it, `anyhow!` makes an error from a text, and `bail!` returns such an error. `{:#}`
-//! prints `sentence: error`. [`Result`] is a `Result` with this error.
+//! The errors are anyhow's. An [`Error`] holds an error of any type, and `context` puts a sentence
+//! before it. `{:#}` prints `sentence: error`. [`Result`] is a `Result` with this error.
 
-use std::fmt::{self, Arguments, Display};
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Error, Result};
-
-/// Which of the two protocols a socket speaks.
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Protocol {
-    Udp,
-    Tcp,
-}
-
-impl Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(match self {
-            Self::Udp => "udp",
-            Self::Tcp => "tcp",
-        })
-    }
-}
 
 /// Reads a flag's seconds.
 pub(crate) fn seconds(text: &str) -> std::result::Result<Duration, &'static str> {
@@ -51,7 +34,7 @@ pub(crate) fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>> {
 }
 
 /// Writes a line to stderr, in one piece. A stderr that is closed or full must not end a program.
-pub(crate) fn note(line: Arguments) {
+pub(crate) fn note(line: impl Display) {
     let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
