@@ -1,8 +1,8 @@
 //! What upper case is, for bytes at hand and for a stream.
 //!
-//! This file is the definition, written plainly. It is slow for long text, so before each character
-//! it lets [`fast::leading`] convert as much as it can. Nothing else depends on `fast`: if
-//! `leading` did nothing and returned 0, every result would be the same.
+//! This file is the definition, written plainly. It is slow for long text, so first it lets
+//! [`fast::leading`] convert as much as it can. Nothing else depends on `fast`: if `leading` did
+//! nothing and returned 0, every result would be the same.
 
 use std::io::{self, Read, Write};
 use std::str;
@@ -15,8 +15,8 @@ mod fast;
 /// (Unicode 17).
 pub(crate) const MAX_GROWTH_FACTOR: usize = 3;
 
-/// How many bytes [`copy_uppercase`] reads at once. With more it is not faster, and with less it makes more
-/// system calls.
+/// How many bytes [`copy_uppercase`] reads at once. With more it is not faster, and with less it
+/// makes more system calls.
 const CHUNK: usize = 64 * 1024;
 
 /// Returns the upper case of `bytes`.
@@ -91,18 +91,15 @@ pub fn copy_uppercase(mut reader: impl Read, mut writer: impl Write) -> io::Resu
 /// Appends the upper case of `bytes` to `output`, but for an unfinished character at their end whose
 /// upper case depends on the next bytes. Returns how many of `bytes` it has converted.
 fn append_finished(bytes: &[u8], output: &mut Vec<u8>) -> usize {
-    let mut done = 0;
-    loop {
-        done += fast::leading(&bytes[done..], output);
-        if done == bytes.len() {
-            return done;
-        }
+    let mut done = fast::leading(bytes, output);
+    while done < bytes.len() {
         let converted = append_first(&bytes[done..], output);
         if converted == 0 {
-            return done;
+            break;
         }
         done += converted;
     }
+    done
 }
 
 /// Appends the upper case of the first character of `bytes`, or the wrong bytes there (not UTF-8)
@@ -111,7 +108,7 @@ fn append_finished(bytes: &[u8], output: &mut Vec<u8>) -> usize {
 fn append_first(bytes: &[u8], output: &mut Vec<u8>) -> usize {
     // The first character is in the first four bytes: none is longer.
     let window = &bytes[..bytes.len().min(4)];
-    // A chunk of `utf8_chunks` is valid text followed by wrong bytes. Each of the two may be empty.
+    // A chunk is valid text followed by wrong bytes. Each of the two may be empty.
     let Some(chunk) = window.utf8_chunks().next() else {
         return 0;
     };
@@ -122,8 +119,8 @@ fn append_first(bytes: &[u8], output: &mut Vec<u8>) -> usize {
         }
         return character.len_utf8();
     }
-    // `window` does not begin with a whole character. `error_len` is `None` if it ends in the middle
-    // of its first one.
+    // `window` does not begin with a whole character. `utf8_chunks` does not say whether its bytes
+    // are wrong or only cut; `from_utf8` does, with `None`.
     if str::from_utf8(window).is_err_and(|error| error.error_len().is_none()) {
         return 0;
     }

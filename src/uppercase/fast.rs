@@ -41,12 +41,9 @@ use std::sync::LazyLock;
 
 use super::append_first;
 
-/// How many bytes are converted together. Measured: with 128 or 512, long text is slower.
-const BLOCK: usize = 256;
-
-/// The same, where less than a [`BLOCK`] is left. Measured: with 64, a sentence of 16 bytes takes a
-/// quarter more time, and with 16, one of 32 bytes does.
-const SHORT_BLOCK: usize = 32;
+/// How many bytes are converted together at most. Measured: with 256, a sentence of 16 bytes takes
+/// a fifth more time, and with 128, long ASCII does.
+const BLOCK: usize = 192;
 
 /// The first byte of the letters that are looked up by their second and third byte.
 const E1: u8 = 0xE1;
@@ -62,12 +59,12 @@ struct Change {
 /// changes so: C3, for example, would become 3C, which is `<`.
 const UNKNOWN: u8 = 0xFF;
 
-/// The last character that may have another upper case. Behind it Unicode has only Chinese
-/// characters, tags, and places for private use.
+/// The last character that may have another upper case. Behind it Unicode has no letters with two
+/// cases.
 const LAST_LETTER: char = '\u{1FFFF}';
 
 /// The changes of each pair: `TABLE[row of the first byte][second byte]`. It is made when the first
-/// text comes that is not ASCII. That takes a millisecond.
+/// text comes that is not ASCII. That takes some milliseconds.
 ///
 /// It is a `Vec`, because an array would be made on the stack of a thread first, and 128 KiB may be
 /// too much there.
@@ -114,10 +111,8 @@ pub(crate) fn leading(input: &[u8], output: &mut Vec<u8>) -> usize {
         let converted = if front.is_ascii() {
             append_ascii(front, output);
             front.len()
-        } else if front.len() == BLOCK {
-            append_block::<BLOCK>(rest, output)
         } else {
-            append_block::<SHORT_BLOCK>(rest, output)
+            append_block(rest, output)
         };
         if converted == 0 {
             break;
@@ -128,7 +123,7 @@ pub(crate) fn leading(input: &[u8], output: &mut Vec<u8>) -> usize {
 }
 
 /// Appends the upper case of ASCII. The two ways do the same. Measured: the first is faster for long
-/// text, and the second for a short sentence (by a quarter for 16 bytes).
+/// text, and the second for a short sentence.
 fn append_ascii(bytes: &[u8], output: &mut Vec<u8>) {
     if bytes.len() == BLOCK {
         output.extend(bytes.iter().map(u8::to_ascii_uppercase));
@@ -139,14 +134,13 @@ fn append_ascii(bytes: &[u8], output: &mut Vec<u8>) {
     }
 }
 
-/// Appends the upper case of up to `SIZE` bytes. Returns how many bytes that was: 0 if `input` is
-/// only the beginning of a letter.
+/// Appends the upper case of the first block of `input`. Returns how many bytes that was: 0 if
+/// `input` is only the beginning of a letter.
 ///
-/// The compiler makes a copy of this function for each `SIZE` that it is called with. It then knows
-/// the size of the arrays, and makes vector instructions of the first and the last loop: they do
-/// the same with 16 bytes at once.
-fn append_block<const SIZE: usize>(input: &[u8], output: &mut Vec<u8>) -> usize {
-    let mut size = input.len().min(SIZE);
+/// Only the second loop, which looks up, stops at the end of a short block: the compiler makes
+/// vector instructions of the other two, which take 16 bytes at once.
+fn append_block(input: &[u8], output: &mut Vec<u8>) -> usize {
+    let mut size = input.len().min(BLOCK);
     // If the block ends inside of a pair, the letter waits for the next block. Its first byte is the
     // last one (C2 or more), or, if it is E1, perhaps the last but one.
     if size >= 2 && input[size - 2] == E1 {
@@ -154,13 +148,13 @@ fn append_block<const SIZE: usize>(input: &[u8], output: &mut Vec<u8>) -> usize 
     } else if input[size - 1] >= 0xC2 {
         size -= 1;
     }
-    // Behind `size` the block stays 0. These bytes are converted, too, and then dropped.
-    let mut block = [0; SIZE];
+    // Behind `size` the block stays 0.
+    let mut block = [0; BLOCK];
     block[..size].copy_from_slice(&input[..size]);
 
-    let mut rows = [0; SIZE];
+    let mut rows = [0; BLOCK];
     let mut before = 0;
-    for at in 0..SIZE {
+    for at in 0..BLOCK {
         rows[at] = row(before, block[at]);
         before = block[at];
     }
@@ -168,23 +162,22 @@ fn append_block<const SIZE: usize>(input: &[u8], output: &mut Vec<u8>) -> usize 
     // With `[..256]` the compiler sees that there is a row for every byte, and does not check it
     // again and again.
     let table = &TABLE[..256];
-    let mut as_first = [0; SIZE];
-    let mut as_second = [0; SIZE];
-    for at in 0..SIZE - 1 {
+    let mut as_first = [0; BLOCK];
+    let mut as_second = [0; BLOCK];
+    for at in 0..size.min(BLOCK - 1) {
         let change = table[usize::from(rows[at])][usize::from(block[at + 1])];
         as_first[at] = change.first;
         as_second[at + 1] = change.second;
     }
 
-    let mut upper = [0; SIZE];
-    for at in 0..SIZE {
-        upper[at] = block[at].to_ascii_uppercase() ^ as_first[at] ^ as_second[at];
+    for at in 0..BLOCK {
+        block[at] = block[at].to_ascii_uppercase() ^ as_first[at] ^ as_second[at];
     }
 
     if as_first.contains(&UNKNOWN) {
-        return append_with_unknown(input, &upper[..size], &as_first[..size], output);
+        return append_with_unknown(input, &block[..size], &as_first[..size], output);
     }
-    output.extend_from_slice(&upper[..size]);
+    output.extend_from_slice(&block[..size]);
     size
 }
 
@@ -216,11 +209,12 @@ fn append_with_unknown(input: &[u8], upper: &[u8], as_first: &[u8], output: &mut
         if as_first[at] != UNKNOWN {
             continue;
         }
-        let mut begin = at;
-        if is_continuation(input[at]) {
-            // This letter begins with E1, so it was looked up, and marked, one byte later.
-            begin -= 1;
-        }
+        // A letter that begins with E1 was looked up, and marked, one byte later.
+        let begin = if is_continuation(input[at]) {
+            at - 1
+        } else {
+            at
+        };
         output.extend_from_slice(&upper[done..begin]);
         let converted = append_first(&input[begin..], output);
         if converted == 0 {
