@@ -7,7 +7,8 @@ mod common;
 
 use common::fakes::Step::{ReadByte, ReadOnce, Say, Stay};
 use common::fakes::{
-    DEADLINE, Step, closed_tcp, fake_tcp, fill_backlog, in_time, observer, scripted_tcp, tcp_server,
+    DEADLINE, Step, closed_tcp, fake_tcp, fill_backlog, in_time, observer, retry, scripted_tcp,
+    tcp_server,
 };
 use common::system::skip;
 use std::io::ErrorKind::{
@@ -162,7 +163,7 @@ fn after_a_failed_line_the_next_gets_a_new_connection() {
     // The first connection gets its answer only when the second asks.
     let mut first = None;
     let server = fake_tcp(move |mut connection| {
-        let size = connection.read(&mut [0; 9]).unwrap();
+        let size = retry(|| connection.read(&mut [0; 9])).unwrap();
         assert_eq!(size, 6);
         let Some(late) = &mut first else {
             first = Some(connection);
@@ -185,7 +186,7 @@ fn ends_after_one_answer() -> SocketAddr {
     thread::spawn(move || {
         let (mut connection, _) = listener.accept().unwrap();
         drop(listener);
-        let _ = connection.read(&mut [0; 9]);
+        let _ = retry(|| connection.read(&mut [0; 9]));
         connection.write_all(b"ONE\n").unwrap();
     });
     address

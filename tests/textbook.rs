@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::fakes::{ask, connect, exchange, fake_tcp, fake_udp, udp};
+use common::fakes::{ask, connect, exchange, fake_tcp, fake_udp, retry, udp};
 use common::programs::{Server, client};
 use std::io::{Read, Write};
 
@@ -41,7 +41,7 @@ fn tcp_server() {
         // With a deadline, a signal may interrupt it.
         connection_socket.set_read_timeout(None).unwrap();
         let mut sentence = [0; 1024];
-        let size = connection_socket.read(&mut sentence).unwrap();
+        let size = retry(|| connection_socket.read(&mut sentence)).unwrap();
         let sentence = std::str::from_utf8(&sentence[..size]).unwrap();
         let capitalized_sentence = sentence.to_uppercase();
         let answer = capitalized_sentence.as_bytes();

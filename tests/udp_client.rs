@@ -6,7 +6,7 @@
 mod common;
 
 use common::fakes::{
-    DEADLINE, closed_udp, fake_udp, in_time, observer, reports_closed_udp, udp, udp_server,
+    DEADLINE, closed_udp, fake_udp, in_time, observer, reports_closed_udp, retry, udp, udp_server,
 };
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
@@ -242,7 +242,7 @@ fn when_the_address_that_answered_is_closed_all_are_asked_again() {
     let first_socket = udp("127.0.0.1");
     let first = first_socket.local_addr().unwrap();
     let first_server = thread::spawn(move || {
-        let (_, peer) = first_socket.recv_from(&mut [0; 9]).unwrap();
+        let (_, peer) = retry(|| first_socket.recv_from(&mut [0; 9])).unwrap();
         first_socket.send_to(b"FIRST", peer).unwrap();
         // Now its port is closed to all others.
         first_socket.connect(first).unwrap();

@@ -1,8 +1,8 @@
 //! The network of the tests: sockets with a deadline, the library's servers with their events, fake
 //! servers, and addresses where nobody answers. All are on this machine, on ports that are free.
 
-use std::io::ErrorKind::{ConnectionRefused, ConnectionReset};
-use std::io::{Read, Write};
+use std::io::ErrorKind::{ConnectionRefused, ConnectionReset, Interrupted};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -40,12 +40,22 @@ pub fn udp(ip: &str) -> UdpSocket {
     socket
 }
 
+/// Makes a call again that a signal has interrupted. That happens to sockets with a deadline.
+pub fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
 /// Sends one datagram and returns the next that comes, which must be from the server.
 #[track_caller]
 pub fn ask(socket: &UdpSocket, server: SocketAddr, datagram: &[u8]) -> Vec<u8> {
     socket.send_to(datagram, server).unwrap();
     let mut answer = vec![0; 65_536];
-    let (size, from) = socket.recv_from(&mut answer).unwrap();
+    let (size, from) = retry(|| socket.recv_from(&mut answer)).unwrap();
     assert_eq!(from, server);
     answer.truncate(size);
     answer
@@ -178,8 +188,8 @@ pub fn scripted_tcp(steps: impl AsRef<[Step]> + Send + 'static) -> SocketAddr {
     fake_tcp(move |mut stream| {
         for step in steps.as_ref() {
             match step {
-                Step::ReadOnce => drop(stream.read(&mut [0; 1000])),
-                Step::ReadByte => drop(stream.read(&mut [0; 1])),
+                Step::ReadOnce => drop(retry(|| stream.read(&mut [0; 1000]))),
+                Step::ReadByte => drop(retry(|| stream.read(&mut [0; 1]))),
                 Step::ReadAll => drop(stream.read_to_end(&mut Vec::new())),
                 Step::Say(text) => drop(stream.write_all(text.as_bytes())),
                 Step::SaySlowly(text) => {
@@ -211,7 +221,7 @@ pub fn reports_closed_udp() -> bool {
     let timeout = Duration::from_secs(1);
     socket.set_read_timeout(Some(timeout)).unwrap();
     socket.send(b"?").unwrap();
-    let kind = socket.recv(&mut [0]).unwrap_err().kind();
+    let kind = retry(|| socket.recv(&mut [0])).unwrap_err().kind();
     let is_reported = [ConnectionRefused, ConnectionReset].contains(&kind);
     if !is_reported {
         skip("this system does not report closed UDP ports");
