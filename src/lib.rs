@@ -10,6 +10,7 @@
 //! | [`udp`] | the book's UDP programs, and where they hang, cut or crash; [`serve`](udp::serve); a [`Client`](udp::Client) that retransmits |
 //! | [`tcp`] | the book's TCP programs, and where they hang, cut or crash; [`serve`](tcp::serve); a [`Client`](tcp::Client) that asks line by line or sends a whole stream |
 //! | this page | the transform: [`uppercase()`] for bytes, [`copy_uppercase`] for a stream; [`Event`], what servers and clients report |
+//! | [`guide`] | for students, teachers and operators: the lab, the map, operations |
 //! | `src/retry.rs`, `src/addresses.rs` | which failed calls are made again, and the addresses of a server in turn |
 //! | `src/bin` | the two programs: flags, messages, exit status |
 //!
@@ -97,6 +98,8 @@
 
 mod addresses;
 mod event;
+#[cfg(doc)]
+pub mod guide;
 mod retry;
 pub mod tcp;
 pub mod udp;

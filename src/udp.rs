@@ -59,8 +59,8 @@
 //!   *port unreachable*).
 //! - **A late answer would be taken for the answer to the next sentence**, if the client sent
 //!   several. So [`Client`] gives each sentence a socket, and with it a port, of its own. A
-//!   sequence number, as in the book's 3.4, would do the same, but the book's server would not send
-//!   it back.
+//!   sequence number, as in the book's 3.4, would do the same, but then a datagram would be more than
+//!   the sentence.
 //! - **The server cuts a sentence at 2048 bytes**: a receive drops what does not fit in its buffer.
 //!   Here, the buffers hold the largest datagram there is, and [`Client::ask`] returns an error if
 //!   somebody else has cut the answer.
@@ -85,7 +85,7 @@
 //! - Answers to neighbours that do not exist fill the socket's send buffer. Some hundred forged
 //!   datagrams delay everybody by seconds.
 //! - Datagrams of more than about 1,200 bytes may vanish on their way, for example in a VPN. macOS
-//!   sends none of more than 9,216 bytes unless it is told to. Use TCP for long sentences.
+//!   sends none of more than 9,216 bytes by default. Use TCP for long sentences.
 
 mod client;
 mod server;
