@@ -13,7 +13,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
 
@@ -154,10 +154,14 @@ fn receive_all(
 /// Waits for the end of the input. Ticks are counted here, too: a clock would go on while the process
 /// is stopped (Ctrl-Z).
 fn wait_for_sender(reports: &Receiver<Report>) -> Option<Sent> {
-    for _ in 0..GRACE_TICKS {
-        // If the sender has failed, this returns an error at once.
-        if let Ok(Report::HasEnded(sent)) = reports.recv_timeout(TICK) {
-            return Some(sent);
+    let mut ticks = 0;
+    while ticks < GRACE_TICKS {
+        match reports.recv_timeout(TICK) {
+            Ok(Report::HasEnded(sent)) => return Some(sent),
+            Ok(_) => {}
+            Err(RecvTimeoutError::Timeout) => ticks += 1,
+            // The sender has failed.
+            Err(RecvTimeoutError::Disconnected) => return None,
         }
     }
     None
