@@ -75,8 +75,8 @@
 //! 4. **The server goes on.** No peer, no packet and no shortage of descriptors ends it, and it
 //!    serves again when a shortage has ended.
 //! 5. **It is bounded.** [`tcp::serve`] has at most as many connections as it has threads, with
-//!    fixed memory for each. A peer that is silent or never reads loses its connection after the
-//!    idle timeout, or a few times that.
+//!    fixed memory for each. A peer that is silent or never reads loses its connection within a
+//!    few times the idle timeout.
 //! 6. **The client ends** when its input has ended and is answered, or when input, output or server
 //!    has failed. Its exit status is 0 if everything was answered, and 1 if not.
 //! 7. **Answers belong to their lines.** A late or doubled answer is not taken for another line's,

@@ -55,8 +55,8 @@
 //! - **The client takes anybody's datagram for the answer**, and it waits forever if nothing is
 //!   listening. [`Client`] connects its socket. For UDP that sends nothing, and the server does not
 //!   notice. It only tells the client's own system to discard datagrams from other addresses, and
-//!   to return an error if the server's system answers that nobody listens (with an ICMP message,
-//!   *port unreachable*).
+//!   to return an error when the server's system reports that the port is closed (with an ICMP
+//!   message, *port unreachable*).
 //! - **A late answer would be taken for the answer to the next sentence**, if the client sent
 //!   several. So [`Client`] gives each sentence a socket, and with it a port, of its own. A
 //!   sequence number, as in the book's 3.4, would do the same, but then a datagram would be more than

@@ -88,7 +88,7 @@ pub fn copy_uppercase(mut reader: impl Read, mut writer: impl Write) -> io::Resu
     }
 }
 
-/// Appends the upper case of `bytes` to `output`, but for an unfinished character at their end whose
+/// Appends the upper case of `bytes` to `output`, except an unfinished character at their end: its
 /// upper case depends on the next bytes. Returns how many of `bytes` it has converted.
 fn append_finished(bytes: &[u8], output: &mut Vec<u8>) -> usize {
     let mut done = fast::leading(bytes, output);

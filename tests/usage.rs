@@ -1,4 +1,4 @@
-//! What the programs are told and what they tell: flags, help, versions, `--verbose`, and the
+//! What the programs accept and what they print: flags, help, versions, `--verbose`, and the
 //! documents about them.
 
 mod common;

@@ -42,7 +42,7 @@ use std::sync::LazyLock;
 use super::append_first;
 
 /// How many bytes are converted together at most. Measured: with 256, a sentence of 16 bytes takes
-/// a fifth more time, and with 128, long ASCII does.
+/// a fifth longer; with 128, long ASCII does.
 const BLOCK: usize = 192;
 
 /// The first byte of the letters that are looked up by their second and third byte.

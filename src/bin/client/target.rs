@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_user_is_told() {
+    fn messages_for_the_user() {
         let start_it =
             "nothing is listening on udp localhost:12000; start it with: server --udp --port 12000";
         check("localhost", ErrorKind::ConnectionRefused, start_it);
