@@ -96,3 +96,35 @@ impl fmt::Debug for Observer {
         f.write_str("Observer")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The lines of the other events are shown by a run of the programs in `tests/usage.rs`.
+    #[test]
+    fn lines_that_are_rare() {
+        let peer = SocketAddr::from(([127, 0, 0, 1], 7));
+        let error = || io::Error::other("too bad");
+        let lines = [
+            Event::Ignored { peer },
+            Event::NotSent {
+                peer,
+                error: error(),
+            },
+            Event::Closed {
+                peer,
+                error: Some(error()),
+            },
+            Event::Received { size: 1, peer },
+        ]
+        .map(|event| event.to_string());
+        let expected = [
+            "no answer to 127.0.0.1:7: it is not a client's address and port",
+            "cannot send to 127.0.0.1:7: too bad",
+            "closed the connection to 127.0.0.1:7: too bad",
+            "received 1 byte from 127.0.0.1:7",
+        ];
+        assert_eq!(lines, expected);
+    }
+}

@@ -106,27 +106,6 @@ fn no_answer_in_time() {
 }
 
 #[test]
-fn a_server_that_closes_too_early() {
-    let port = scripted_tcp([ReadAll, Say("ONE\n")]).port();
-    let error = format!(
-        "tcp localhost:{port} closed the connection before everything was sent and answered"
-    );
-    client("--tcp", port)
-        .input("one\ntwo\n")
-        .fails("ONE\n", &error);
-}
-
-#[test]
-fn a_server_that_answers_too_much() {
-    let port = scripted_tcp([ReadAll, Say("ONE\nMORE\n")]).port();
-    let error =
-        format!("tcp localhost:{port} answers more than it was asked; is it an upper-case echo?");
-    client("--tcp", port)
-        .input("one\n")
-        .fails("ONE\nMORE\n", &error);
-}
-
-#[test]
 fn a_send_that_the_system_refuses() {
     let send = || {
         let socket = UdpSocket::bind("0.0.0.0:0")?;

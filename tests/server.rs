@@ -55,21 +55,6 @@ fn an_address_of_another_machine() {
 }
 
 #[test]
-fn restart_on_the_same_port() {
-    let first = Server::start("--tcp");
-    let address = first.address;
-    let mut stream = connect(address);
-    exchange(&stream, "ping");
-    // The server closes first, and then the client, so the server's port lingers in TIME-WAIT.
-    drop(first);
-    let _ = stream.read_to_end(&mut Vec::new());
-    drop(stream);
-    let flags = format!("--tcp --host 127.0.0.1 --port {}", address.port());
-    let again = Server::ready(server(&flags).start());
-    assert_eq!(again.address, address);
-}
-
-#[test]
 fn an_idle_connection_makes_room() {
     let flags = "--tcp --host 127.0.0.1 --port 0 --max-connections 1 --idle-timeout 0.3";
     let server = Server::ready(server(flags).start());
@@ -80,29 +65,6 @@ fn an_idle_connection_makes_room() {
     // It was served when the silent one was closed.
     assert!(start.elapsed().as_secs_f64() > 0.29);
     assert_eq!(silent.read_to_end(&mut Vec::new()).unwrap(), 0);
-}
-
-#[test]
-#[cfg(unix)]
-fn stopped_and_continued() {
-    use common::programs::client;
-    use common::system::signal;
-
-    // Both programs, with Ctrl-Z and `fg`, while they wait.
-    let server = Server::start("");
-    for protocol in PROTOCOLS {
-        let mut client = client(&format!("{protocol} -w 20"), server.port()).start();
-        for number in 0..10 {
-            signal(&client, "-STOP");
-            signal(&server.program, "-STOP");
-            client.send(&format!("line {number}\n"));
-            signal(&client, "-CONT");
-            signal(&server.program, "-CONT");
-            assert_eq!(client.stdout.line(), format!("LINE {number}"));
-        }
-        client.close_stdin();
-        client.ends(0, "", "");
-    }
 }
 
 /// What only Linux has, or has in this way: `/proc`, `/dev/full`, `prlimit`, namespaces, and all of
@@ -147,6 +109,21 @@ mod on_linux {
              note: not listening on tcp [fe80::1]:40000: {reason}\n"
         );
         run.ends(0, stdout, &stderr);
+    }
+
+    #[test]
+    fn a_port_that_is_not_permitted() {
+        // It is fatal although another address remains.
+        let script = r#"
+            echo 80 >/proc/sys/net/ipv4/ip_unprivileged_port_start
+            hosts '127.0.0.1 name' '127.0.0.2 name'
+            setpriv --bounding-set=-all --inh-caps=-all "$server" --udp --host name --port 79
+        "#;
+        if let Some(run) = in_a_namespace(script) {
+            let reason = Error::from_raw_os_error(13);
+            let error = "cannot listen on udp 127.0.0.1:79";
+            run.fails("", &format!("{error}: {reason}; try another --port"));
+        }
     }
 
     #[test]
@@ -228,23 +205,6 @@ mod on_linux {
         assert_eq!(ask(&udp("127.0.0.1"), address, b"udp"), b"UDP");
         set_limit(&server, 100);
         for stream in &waiting {
-            exchange(stream, "ping");
-        }
-    }
-
-    #[test]
-    fn fewer_descriptors_than_threads() {
-        let script = r#"
-            ulimit -n 24
-            exec "$server" --max-connections 64 --host 127.0.0.1 --port 0
-        "#;
-        let mut server = Server::ready(shell(script).start());
-        let address = server.address;
-        let reason = Error::from_raw_os_error(24);
-        let report = format!("tcp {address}: cannot serve now: {reason}");
-        assert_eq!(server.program.stderr.line(), report);
-        let streams: Vec<_> = (0..4).map(|_| connect(address)).collect();
-        for stream in &streams {
             exchange(stream, "ping");
         }
     }

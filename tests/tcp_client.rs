@@ -159,6 +159,21 @@ fn a_line_is_sent_again_once_if_the_connection_has_ended() {
 }
 
 #[test]
+fn a_line_is_sent_again_if_the_connection_was_reset() {
+    if cfg!(windows) {
+        return skip("a reset takes away what has come before it");
+    }
+    // It leaves most of each line unread, so its close is a reset.
+    let (mut client, events) = client(&[scripted_tcp([ReadByte, Say("ONE\n")])]);
+    for _ in 0..5 {
+        assert_eq!(client.ask(b"one").unwrap(), b"ONE");
+        // Some of the next lines come after the reset, and some before it.
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(count_connections(&events), 5);
+}
+
+#[test]
 fn after_a_failed_line_the_next_gets_a_new_connection() {
     // The first connection gets its answer only when the second asks.
     let mut first = None;

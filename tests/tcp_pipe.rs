@@ -6,7 +6,7 @@
 mod common;
 
 use common::fakes::Step::{ReadAll, ReadByte, ReadOnce, Say, SaySlowly, Stay};
-use common::fakes::{DEADLINE, Step, in_time, observer, scripted_tcp, tcp_server};
+use common::fakes::{DEADLINE, Step, in_time, scripted_tcp, tcp_server};
 use common::system::skip;
 use std::io::ErrorKind::{self, InvalidData, TimedOut, UnexpectedEof};
 use std::io::{self, Read, Write};
@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 use uppercase_echo::tcp::{Client, PipeError};
-use uppercase_echo::{Event, uppercase};
+use uppercase_echo::uppercase;
 
 /// The timeout of a pipe that must not need it.
 const DAY: Duration = Duration::from_secs(86_400);
@@ -100,26 +100,6 @@ impl Case {
         assert_eq!(String::from_utf8(output).unwrap(), self.output, "{name}");
         assert_eq!(result, self.result, "{name}");
     }
-}
-
-#[test]
-fn the_events_of_a_pipe() {
-    let (observer, events) = observer();
-    let server = scripted_tcp([ReadAll, Say("ONE")]);
-    let client = Client::connect(&[server], DEADLINE, observer).unwrap();
-    client.pipe("one".as_bytes(), io::sink()).unwrap();
-    let events: Vec<_> = events.try_iter().collect();
-    let [
-        Event::Connected { .. },
-        Event::Sending { size: 3, .. },
-        Event::HalfClose { .. },
-        Event::Received { size: 3, .. },
-        Event::EndOfStream { peer },
-    ] = &events[..]
-    else {
-        panic!("{events:?}");
-    };
-    assert_eq!(*peer, server);
 }
 
 #[test]
@@ -256,6 +236,15 @@ fn much_input_flows_through() {
     let (output, result) = pipe(server, DAY, io::Cursor::new(input), Vec::new());
     result.unwrap();
     assert!(output == expected, "{} bytes", output.len());
+}
+
+#[test]
+fn much_input_after_the_servers_last_word() {
+    // Nothing comes back while the sender reports many chunks.
+    let server = scripted_tcp([Say("X"), ReadAll]);
+    let input = io::repeat(b'x').take(4 << 20);
+    let (_, result) = pipe(server, DAY, input, Vec::new());
+    result.unwrap();
 }
 
 #[test]

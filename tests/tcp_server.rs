@@ -3,8 +3,8 @@
 mod common;
 
 use common::fakes::{
-    DEADLINE, assert_answer, connect, exchange, loopback_ips, next_events, set_deadline,
-    tcp_server, tcp_server_on,
+    DEADLINE, assert_answer, connect, exchange, loopback_ips, set_deadline, tcp_server,
+    tcp_server_on,
 };
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
@@ -38,30 +38,6 @@ fn a_stream_is_answered_at_once_and_whole() {
         stream.read_to_end(&mut rest).unwrap();
         assert_eq!(rest, b"\xC3");
     }
-}
-
-#[test]
-fn the_events_of_a_connection() {
-    let (server, events) = tcp_server("127.0.0.1", 1, DEADLINE);
-    let stream = connect(server);
-    let client = stream.local_addr().unwrap();
-    exchange(&stream, "hello");
-    drop(stream);
-    let events = next_events(&events, 5);
-    let [
-        Event::Accepted { peer: accepted },
-        Event::Received { size: 5, .. },
-        Event::Sending { size: 5, .. },
-        Event::EndOfStream { .. },
-        Event::Closed {
-            peer: closed,
-            error: None,
-        },
-    ] = &events[..]
-    else {
-        panic!("{events:?}");
-    };
-    assert_eq!([*accepted, *closed], [client, client]);
 }
 
 #[test]
@@ -127,16 +103,6 @@ fn a_silent_a_greedy_and_a_resetting_peer_hold_no_thread_for_long() {
         let next = connect(server);
         exchange(&next, "served");
         kept.push(next);
-    }
-}
-
-#[test]
-fn a_peer_that_says_something_now_and_then_is_not_idle() {
-    let (server, _) = tcp_server("127.0.0.1", 1, Duration::from_millis(600));
-    let stream = connect(server);
-    for letter in ["i", "d", "l", "e", "?"] {
-        exchange(&stream, letter);
-        thread::sleep(Duration::from_millis(200));
     }
 }
 

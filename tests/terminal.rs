@@ -6,7 +6,7 @@
 mod common;
 
 use common::fakes::Step::{ReadOnce, Say};
-use common::fakes::{closed_tcp, closed_udp, fake_udp, scripted_tcp};
+use common::fakes::{closed_tcp, fake_udp, scripted_tcp};
 use common::programs::{PROTOCOLS, Program, Run, Server};
 use common::system::can;
 
@@ -98,21 +98,6 @@ fn a_failed_udp_line_is_not_the_end() {
 }
 
 #[test]
-fn a_closed_udp_port_is_not_the_end() {
-    let (_kept, closed) = closed_udp();
-    let port = closed.port();
-    let Some(mut terminal) = terminal("--udp", port) else {
-        return;
-    };
-    terminal.types("one\ntwo\n\x04");
-    let error = format!(
-        "error: nothing is listening on udp localhost:{port}; \
-         start it with: server --udp --port {port}"
-    );
-    terminal.ends(1, &format!(">{error}\n>{error}\n>\n"));
-}
-
-#[test]
 fn a_closed_tcp_port_is_the_end() {
     let (_kept, closed) = closed_tcp();
     let port = closed.port();
@@ -124,17 +109,6 @@ fn a_closed_tcp_port_is_the_end() {
          start it with: server --tcp --port {port}"
     );
     terminal.ends(1, &format!("{error}\n"));
-}
-
-/// As the textbook's server does it: each line gets a connection of its own.
-#[test]
-fn connects_again_to_a_server_that_answers_once_and_closes() {
-    let port = scripted_tcp([ReadOnce, Say("ANSWER\n")]).port();
-    let Some(mut terminal) = terminal("--tcp", port) else {
-        return;
-    };
-    terminal.types("one\ntwo\nthree\n\x04");
-    terminal.ends(0, ">ANSWER\n>ANSWER\n>ANSWER\n>\n");
 }
 
 #[test]

@@ -1,8 +1,7 @@
 //! The transform against its oracle: a few lines on [`char::to_uppercase`].
 //!
-//! The fast layer works on blocks of 256 bytes, and of 32 at the end, and it looks at pairs of
-//! bytes. So the letters stand alone, at every place of a block and across its end, and every pair
-//! of bytes is tried.
+//! The fast layer works on blocks of 192 bytes, and it looks at pairs of bytes. So the letters stand
+//! alone, at places across the end of a block, and every pair of bytes is tried.
 
 use std::io::{self, ErrorKind, Read};
 
@@ -89,9 +88,9 @@ fn all_characters() -> impl Iterator<Item = char> {
     '\0'..=char::MAX
 }
 
-/// Places before, at and behind the ends of the blocks.
+/// Places at the beginning of a block, and around its end.
 fn places() -> impl Iterator<Item = usize> {
-    (0..40).chain(250..260)
+    (0..8).chain(180..195)
 }
 
 #[test]
@@ -142,16 +141,6 @@ fn every_character_inside_other_text() {
             .flat_map(|it| [it.to_string(), other.to_owned()])
             .collect();
         check(text.as_bytes());
-    }
-}
-
-#[test]
-fn every_character_that_changes_at_every_place() {
-    for character in all_characters().filter(|it| !it.to_uppercase().eq([*it])) {
-        for place in places() {
-            let text = format!("é{}{character}{character}bé", "a".repeat(place));
-            check(text.as_bytes());
-        }
     }
 }
 

@@ -6,12 +6,11 @@
 mod common;
 
 use common::fakes::{
-    DEADLINE, closed_udp, fake_udp, in_time, observer, reports_closed_udp, retry, udp, udp_server,
+    DEADLINE, closed_udp, fake_udp, in_time, observer, reports_closed_udp, udp, udp_server,
 };
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::mpsc::{Receiver, channel};
-use std::thread;
 use std::time::{Duration, Instant};
 use uppercase_echo::Event;
 use uppercase_echo::udp::{Client, MAX_DATAGRAM};
@@ -33,24 +32,6 @@ fn connected_peers(events: &Receiver<Event>) -> Vec<SocketAddr> {
         _ => None,
     };
     events.try_iter().filter_map(peer).collect()
-}
-
-#[test]
-fn the_events_of_a_sentence() {
-    let (server, _) = udp_server("127.0.0.1");
-    let (mut client, events) = client(&[server]);
-    // The answer is shorter, and whole all the same.
-    assert_eq!(client.ask("ıſ".as_bytes()).unwrap(), b"IS");
-    let events: Vec<_> = events.try_iter().collect();
-    let [
-        Event::Connected { peer, .. },
-        Event::Sending { size: 4, .. },
-        Event::Received { size: 2, .. },
-    ] = &events[..]
-    else {
-        panic!("{events:?}");
-    };
-    assert_eq!(*peer, server);
 }
 
 #[test]
@@ -98,7 +79,8 @@ fn a_lost_sentence_is_sent_again_after_200_400_800_ms_and_then_every_second() {
     let start = Instant::now();
     let error = in_time(move || client.ask(b"hello")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut);
-    assert!(start.elapsed() >= timeout);
+    // It ends in time, although the next wait would be longer.
+    assert!((timeout..timeout * 5 / 4).contains(&start.elapsed()));
 
     let (peers, times): (Vec<_>, Vec<_>) = tries.try_iter().unzip();
     let waits: Vec<_> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
@@ -143,11 +125,17 @@ fn lost_doubled_and_late_datagrams() {
 
 #[test]
 fn the_last_64_ports_are_kept() {
-    let (server, _) = udp_server("127.0.0.1");
-    let (mut client, events) = client(&[server]);
-    for _ in 0..100 {
+    let server = fake_udp(|socket, sentence, peer| {
+        if sentence == b"hello" {
+            socket.send_to(b"HELLO", peer).unwrap();
+        }
+    });
+    let (mut client, events) = client_with_timeout(&[server], Duration::from_secs(1));
+    for _ in 0..99 {
         client.ask(b"hello").unwrap();
     }
+    // The port of a sentence without an answer, too: that may still come.
+    client.ask(b"silence").unwrap_err();
     let port = |event| match event {
         Event::Connected { port, .. } => Some(port),
         _ => None,
@@ -232,29 +220,4 @@ fn when_the_address_that_answered_is_silent_all_are_asked_again() {
         );
         assert_eq!(client.ask(b"hello").unwrap(), b"HELLO");
     });
-}
-
-#[test]
-fn when_the_address_that_answered_is_closed_all_are_asked_again() {
-    if !reports_closed_udp() {
-        return;
-    }
-    let first_socket = udp("127.0.0.1");
-    let first = first_socket.local_addr().unwrap();
-    let first_server = thread::spawn(move || {
-        let (_, peer) = retry(|| first_socket.recv_from(&mut [0; 9])).unwrap();
-        first_socket.send_to(b"FIRST", peer).unwrap();
-        // Now its port is closed to all others.
-        first_socket.connect(first).unwrap();
-        first_socket
-    });
-    let (second, _) = udp_server("127.0.0.1");
-    let (mut client, events) = client(&[first, second]);
-    assert_eq!(client.ask(b"hello").unwrap(), b"FIRST");
-    let _kept = first_server.join().unwrap();
-    client.ask(b"hello").unwrap_err();
-    assert_eq!(client.ask(b"hello").unwrap(), b"HELLO");
-    assert_eq!(client.ask(b"hello").unwrap(), b"HELLO");
-    let expected = [first, first, first, second, second];
-    assert_eq!(connected_peers(&events), expected);
 }

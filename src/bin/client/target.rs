@@ -103,6 +103,16 @@ mod tests {
         );
         check(
             "localhost",
+            ErrorKind::UnexpectedEof,
+            "udp localhost:12000 closed the connection before everything was sent and answered",
+        );
+        check(
+            "localhost",
+            ErrorKind::InvalidData,
+            "udp localhost:12000 answers more than it was asked; is it an upper-case echo?",
+        );
+        check(
+            "localhost",
             ErrorKind::OutOfMemory,
             "cannot talk to udp localhost:12000: out of memory",
         );
