@@ -85,7 +85,8 @@
 //!   all N. A client that never reads ties up megabytes of the system's buffers.
 //! - A connection that is silent for the idle timeout is closed, also that of a pipe whose input
 //!   waits (`tail -f log | client --tcp`). Give the server a longer `--idle-timeout`.
-//! - If the last line has no newline, a client does not notice when the end of its answer is missing.
+//! - If the last line has no newline, a client may not notice when the end of its answer is missing,
+//!   because the server or the network has failed.
 
 mod client;
 mod connection;

@@ -5,15 +5,15 @@
 //! cannot write any more, so it stops reading, so the client cannot write any more either. Each
 //! waits for the other.
 //!
-//! So there are two loops. [`send_all`] has a thread of its own: it reads the input and sends it.
-//! [`receive_all`] runs in the caller's thread: it receives the answers and writes them to the
-//! output. Only the receiver measures time: each of its reads waits for at most one [`TICK`], and it
-//! counts those that brought nothing while the sender, too, waited for the network. At the end,
-//! [`Outcome::judge`] decides whether all is well.
+//! So there are two loops. [`Pipe::send_all`] has a thread of its own: it reads the input and sends
+//! it. [`Pipe::receive_all`] runs in the caller's thread: it receives the answers and writes them to
+//! the output. Only the receiver measures time: each of its reads waits for at most one [`TICK`], and
+//! [`Silence`] adds up those that were in vain. At the end, [`Outcome::judge`] decides whether all is
+//! well.
 
 use std::io::{ErrorKind, Read, Write};
-use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -36,16 +36,6 @@ const TICK: Duration = Duration::from_millis(100);
 /// server does so after one answer. Half a second is enough for a busy machine.
 const GRACE_TICKS: u32 = 5;
 
-/// What the sender reports to the receiver.
-enum Report {
-    /// It begins to send a chunk.
-    WaitsForNetwork,
-    /// The chunk is sent.
-    WaitsForInput,
-    /// The input has ended, and all of it is sent.
-    HasEnded(Sent),
-}
-
 /// See [`Client::pipe`](super::Client::pipe).
 pub(super) fn run(
     connection: Connection,
@@ -54,17 +44,25 @@ pub(super) fn run(
     output: impl Write,
 ) -> Result<(), PipeError> {
     connection.set_tick(TICK).map_err(PipeError::Network)?;
-    let connection = Arc::new(connection);
-    let (reporter, reports) = mpsc::channel();
-    let senders_connection = Arc::clone(&connection);
+    let pipe = Arc::new(Pipe {
+        connection,
+        silence: Silence::default(),
+    });
+    let (report, reports) = mpsc::channel();
+    let senders_pipe = Arc::clone(&pipe);
     // Nobody joins this thread, because nothing can interrupt it while it waits for input.
     thread::Builder::new()
-        .spawn(move || send_all(&senders_connection, input, &reporter))
+        .spawn(move || {
+            if let Some(sent) = senders_pipe.send_all(input) {
+                // This fails if the receiver has given up.
+                let _ = report.send(sent);
+            }
+        })
         .map_err(PipeError::Network)?;
 
-    let outcome = receive_all(&connection, timeout, &reports, output);
+    let outcome = pipe.receive_all(timeout, &reports, output);
     // If the sender waits for the network, it fails now.
-    connection.shutdown();
+    pipe.connection.shutdown();
     let mut outcome = outcome?;
     if outcome.sent.is_none() {
         outcome.sent = wait_for_sender(&reports);
@@ -72,97 +70,132 @@ pub(super) fn run(
     outcome.judge()
 }
 
-/// Sends what `input` brings until it ends, and then half-closes. If the connection fails, it just
-/// returns: the receiver will find out why.
-fn send_all(mut connection: &Connection, mut input: impl Read, reporter: &Sender<Report>) {
-    // This fails if the receiver has ended. Then the connection has ended, too, and so does this loop.
-    let report = |report| drop(reporter.send(report));
-    let mut buffer = vec![0; CHUNK];
-    let mut count = Count::default();
-    let input_end = loop {
-        let size = match retry_interrupted(|| input.read(&mut buffer)) {
-            Ok(0) => break Ok(()),
-            Ok(size) => size,
-            Err(error) => break Err(error),
-        };
-        let chunk = &buffer[..size];
-        report(Report::WaitsForNetwork);
-        if connection.write_all(chunk).is_err() {
-            return;
-        }
-        count.add(chunk);
-        report(Report::WaitsForInput);
-    };
-    connection.half_close();
-    report(Report::HasEnded(Sent { count, input_end }));
+/// What the two loops share.
+struct Pipe {
+    connection: Connection,
+    silence: Silence,
 }
 
-/// Writes to `output` what the server sends, until there is nothing more to wait for.
-fn receive_all(
-    mut connection: &Connection,
-    timeout: Duration,
-    reports: &Receiver<Report>,
-    mut output: impl Write,
-) -> Result<Outcome, PipeError> {
-    let mut buffer = vec![0; CHUNK];
-    let mut received = Count::default();
-    let mut sent = None;
-    // Whether the server is to do something, and for how long it has done nothing.
-    let mut is_network_awaited = false;
-    let mut silence = Duration::ZERO;
-    let end = loop {
-        for report in reports.try_iter() {
-            silence = Duration::ZERO;
-            is_network_awaited = !matches!(report, Report::WaitsForInput);
-            if let Report::HasEnded(result) = report {
-                sent = Some(result);
+impl Pipe {
+    /// Sends what `input` brings until it ends, and then half-closes. Returns `None` if the
+    /// connection fails: the receiver finds out why.
+    fn send_all(&self, mut input: impl Read) -> Option<Sent> {
+        let mut connection = &self.connection;
+        let mut buffer = vec![0; CHUNK];
+        let mut count = Count::default();
+        let input_end = loop {
+            let size = match retry_interrupted(|| input.read(&mut buffer)) {
+                Ok(0) => break Ok(()),
+                Ok(size) => size,
+                Err(error) => break Err(error),
+            };
+            let chunk = &buffer[..size];
+            self.silence.begin();
+            if connection.write_all(chunk).is_err() {
+                return None;
             }
-        }
-        if let Some(sent) = &sent {
-            if sent.is_counted_back(received) {
-                break ReceivingEnd::CountedBack;
-            }
-        }
-        match retry_interrupted(|| connection.read(&mut buffer)) {
-            Ok(0) => break ReceivingEnd::Closed,
-            Ok(size) => {
-                let chunk = &buffer[..size];
-                silence = Duration::ZERO;
-                received.add(chunk);
-                output.write_all(chunk).map_err(PipeError::Output)?;
-                output.flush().map_err(PipeError::Output)?;
-            }
-            Err(error) if error.kind() == ErrorKind::TimedOut => {
-                if is_network_awaited {
-                    silence += TICK;
+            self.silence.suspend();
+            count.add(chunk);
+        };
+        connection.half_close();
+        // From now on, the last answers are waited for.
+        self.silence.begin();
+        Some(Sent { count, input_end })
+    }
+
+    /// Writes to `output` what the server sends, until there is nothing more to wait for.
+    fn receive_all(
+        &self,
+        timeout: Duration,
+        reports: &Receiver<Sent>,
+        mut output: impl Write,
+    ) -> Result<Outcome, PipeError> {
+        let mut connection = &self.connection;
+        let mut buffer = vec![0; CHUNK];
+        let mut received = Count::default();
+        let mut sent = None;
+        let end = loop {
+            // `None` while the sender goes on.
+            sent = sent.or_else(|| reports.try_recv().ok());
+            if let Some(sent) = &sent {
+                if received.completes(sent) {
+                    break ReceivingEnd::CountedBack;
                 }
-                if silence >= timeout {
-                    break ReceivingEnd::Silent;
-                }
             }
-            Err(error) if says_connection_ended(&error) => break ReceivingEnd::Reset,
-            Err(error) => return Err(PipeError::Network(error)),
-        }
-    };
-    Ok(Outcome {
-        sent,
-        received,
-        end,
-    })
+            match retry_interrupted(|| connection.read(&mut buffer)) {
+                Ok(0) => break ReceivingEnd::Closed,
+                Ok(size) => {
+                    let chunk = &buffer[..size];
+                    self.silence.interrupt();
+                    received.add(chunk);
+                    output.write_all(chunk).map_err(PipeError::Output)?;
+                    output.flush().map_err(PipeError::Output)?;
+                }
+                Err(error) if error.kind() == ErrorKind::TimedOut => {
+                    if self.silence.add_tick() >= timeout {
+                        break ReceivingEnd::Silent;
+                    }
+                }
+                Err(error) if says_connection_ended(&error) => break ReceivingEnd::Reset,
+                Err(error) => return Err(PipeError::Network(error)),
+            }
+        };
+        Ok(Outcome {
+            sent,
+            received,
+            end,
+        })
+    }
 }
 
 /// Waits for the end of the input. Ticks are counted here, too: a clock would go on while the process
 /// is stopped (Ctrl-Z).
-fn wait_for_sender(reports: &Receiver<Report>) -> Option<Sent> {
-    let mut ticks = 0;
-    while ticks < GRACE_TICKS {
-        match reports.recv_timeout(TICK) {
-            Ok(Report::HasEnded(sent)) => return Some(sent),
-            Ok(_) => {}
-            Err(RecvTimeoutError::Timeout) => ticks += 1,
-            // The sender has failed.
-            Err(RecvTimeoutError::Disconnected) => return None,
+fn wait_for_sender(reports: &Receiver<Sent>) -> Option<Sent> {
+    for _ in 0..GRACE_TICKS {
+        // If the sender has failed, this returns an error at once.
+        if let Ok(sent) = reports.recv_timeout(TICK) {
+            return Some(sent);
         }
     }
     None
+}
+
+/// For how long the network has been waited for in vain. `None` while the sender waits for its
+/// input.
+#[derive(Default)]
+struct Silence(Mutex<Option<Duration>>);
+
+impl Silence {
+    /// The sender waits for the network from now on.
+    fn begin(&self) {
+        *self.lock() = Some(Duration::ZERO);
+    }
+
+    /// The sender waits for its input from now on.
+    fn suspend(&self) {
+        *self.lock() = None;
+    }
+
+    /// Something has come.
+    fn interrupt(&self) {
+        if let Some(silence) = &mut *self.lock() {
+            *silence = Duration::ZERO;
+        }
+    }
+
+    /// Nothing has come for one more tick. Returns how long that has lasted.
+    fn add_tick(&self) -> Duration {
+        match &mut *self.lock() {
+            Some(silence) => {
+                *silence += TICK;
+                *silence
+            }
+            None => Duration::ZERO,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Duration>> {
+        // It is an error only after a panic of a thread that held the lock, and none panics.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

@@ -40,10 +40,9 @@ impl Target {
     /// Turns an error of the network into a message for the user.
     pub(crate) fn explain(&self, error: io::Error) -> Error {
         match error.kind() {
-            // A reset is how Windows reports a closed UDP port.
-            ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset => {
-                self.nothing_is_listening()
-            }
+            ErrorKind::ConnectionRefused => self.nothing_is_listening(),
+            // How Windows reports a closed UDP port.
+            ErrorKind::ConnectionReset if self.protocol == "udp" => self.nothing_is_listening(),
             ErrorKind::TimedOut => {
                 let seconds = self.timeout.as_secs_f64();
                 anyhow!("no answer from {self} within {seconds} s")

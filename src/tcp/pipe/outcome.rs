@@ -44,7 +44,7 @@ impl Outcome {
 /// Why the receiver has ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum ReceivingEnd {
-    /// See [`Sent::is_counted_back`].
+    /// See [`Count::completes`].
     CountedBack,
     /// The server has ended the stream.
     Closed,
@@ -61,14 +61,6 @@ pub(super) struct Sent {
     pub(super) input_end: io::Result<()>,
 }
 
-impl Sent {
-    /// Whether as many newlines have come back. That shows that all is answered, unless the input
-    /// has ended inside a line: then only the end of the stream does.
-    pub(super) fn is_counted_back(&self, received: Count) -> bool {
-        !self.count.has_open_line && received.newlines >= self.count.newlines
-    }
-}
-
 /// How much has gone in one direction. Upper case has exactly the newlines of its text.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Count {
@@ -78,6 +70,12 @@ pub(super) struct Count {
 }
 
 impl Count {
+    /// Whether all that was sent has come back. Newlines show that, unless the input has ended inside
+    /// a line: then only the end of the stream does.
+    pub(super) fn completes(self, sent: &Sent) -> bool {
+        !sent.count.has_open_line && self.newlines >= sent.count.newlines
+    }
+
     /// Adds a chunk, which is not empty.
     pub(super) fn add(&mut self, chunk: &[u8]) {
         // Of 128 bytes, at most 128 are newlines: a `u8` can count them. The compiler adds several
@@ -201,14 +199,14 @@ mod tests {
     }
 
     #[test]
-    fn counted_back() {
+    fn all_has_come_back() {
         #[track_caller]
         fn check(sent: &str, received: &str, expected: bool) {
             let sent = Sent {
                 count: count(sent),
                 input_end: Ok(()),
             };
-            assert_eq!(sent.is_counted_back(count(received)), expected);
+            assert_eq!(count(received).completes(&sent), expected);
         }
         check("", "", true);
         check("one\n", "ONE\n", true);
