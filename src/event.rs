@@ -8,8 +8,9 @@ use std::sync::Arc;
 /// Something that has happened at a socket. `peer` is the address of the other side, `size` is a
 /// number of bytes. As text, an event is what `--verbose` prints.
 ///
-/// An observer, the function that is given every event, must not panic, because that ends the thread
-/// that calls it. `println!` panics when stdout is closed; `writeln!` returns an error instead.
+/// An observer, the function that is given every event, must not panic, because that ends the
+/// thread that calls it. `println!` panics when stdout is closed; `writeln!` returns an error
+/// instead.
 #[derive(Debug)]
 #[allow(
     missing_docs,

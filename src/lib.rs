@@ -27,7 +27,7 @@
 //! use std::time::Duration;
 //! use uppercase_echo::{Event, udp};
 //!
-//! /// Not with `println!`, which panics when stdout is closed.
+//! /// Not with `eprintln!`, which panics when stderr is closed.
 //! fn print(event: Event) {
 //!     let _ = writeln!(io::stderr(), "{event}");
 //! }
@@ -78,11 +78,12 @@
 //!    fixed memory for each. A peer that is silent or never reads loses its connection within a
 //!    few times the idle timeout.
 //! 6. **The client ends** when its input has ended and is answered, or when input, output or server
-//!    has failed. Its exit status is 0 if everything was answered, and 1 if not.
+//!    has failed. Its exit status is 0 if everything was answered (or the reader of its output has
+//!    left), and 1 if not.
 //! 7. **Answers belong to their lines.** A late or doubled answer is not taken for another line's,
-//!    unless it is more than 64 sentences late.
-//! 8. **Any amount of input** goes through [`tcp::Client::pipe`] and [`copy_uppercase`], in constant
-//!    memory and without deadlock.
+//!    unless the client has used 64 other sockets since.
+//! 8. **Any amount of input** goes through [`tcp::Client::pipe`] and [`copy_uppercase`], in
+//!    constant memory and without deadlock.
 //! 9. **The textbook's programs** work on either side.
 //!
 //! # Limits

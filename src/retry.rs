@@ -41,8 +41,8 @@ pub(crate) fn retry_with_backoff<T>(
         };
         match error.kind() {
             // `accept` returns ConnectionAborted when a client has left before it was accepted.
-            // On Windows, `recv_from` returns ConnectionReset when an earlier answer went to a client
-            // that had closed its port.
+            // On Windows, `recv_from` returns ConnectionReset when an earlier answer went to a
+            // client that had closed its port.
             ErrorKind::Interrupted | ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset => {}
             _ => {
                 observer.report(Event::CannotServe { error });

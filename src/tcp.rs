@@ -55,8 +55,8 @@
 //!
 //! - **One read is taken for one sentence.** TCP carries bytes, not sentences: a read returns what
 //!   has arrived, which may be half a sentence, two, or half of a character. [`serve`] answers what
-//!   has arrived, and holds back at most an unfinished character. [`Client::ask`] needs to know where
-//!   an answer ends, so it sends a line and reads up to the newline of the answer.
+//!   has arrived, and holds back at most an unfinished character. [`Client::ask`] needs to know
+//!   where an answer ends, so it sends a line and reads up to the newline of the answer.
 //! - **The server has one client at a time.** If that one is silent, all others wait. [`serve`] has
 //!   many threads, and closes a connection that is idle for too long.
 //! - **A client is connected before anybody has accepted it.** The system completes the handshake
@@ -79,14 +79,14 @@
 //!
 //! - std's listen backlog is 128. When more than N + 128 clients (N is the number of threads) come
 //!   in one instant, some wait a second for their system to try again, and a few may be refused.
-//! - On Linux each thread needs a descriptor (an open file), also while it waits. So `ulimit -n` must
-//!   exceed N times the number of addresses. With fewer, some address may never be served.
+//! - On Linux each thread needs a descriptor (an open file), also while it waits. So `ulimit -n`
+//!   must exceed N times the number of addresses. With fewer, some address may never be served.
 //! - A client that sends one byte per idle timeout keeps its connection, and one client may hold
 //!   all N. A client that never reads ties up megabytes of the system's buffers.
 //! - A connection that is silent for the idle timeout is closed, also that of a pipe whose input
 //!   waits (`tail -f log | client --tcp`). Give the server a longer `--idle-timeout`.
-//! - If the last line has no newline, a client may not notice when the end of its answer is missing,
-//!   because the server or the network has failed.
+//! - If the last line has no newline, a client may not notice when the end of its answer is
+//!   missing, because the server or the network has failed.
 
 mod client;
 mod connection;

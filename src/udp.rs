@@ -59,11 +59,11 @@
 //!   message, *port unreachable*).
 //! - **A late answer would be taken for the answer to the next sentence**, if the client sent
 //!   several. So [`Client`] gives each sentence a socket, and with it a port, of its own. A
-//!   sequence number, as in the book's 3.4, would do the same, but then a datagram would be more than
-//!   the sentence.
+//!   sequence number, as in the book's 3.4, would do the same, but then a datagram would be more
+//!   than the sentence.
 //! - **The server cuts a sentence at 2048 bytes**: a receive drops what does not fit in its buffer.
 //!   Here, the buffers hold the largest datagram there is, and [`Client::ask`] returns an error if
-//!   somebody else has cut the answer.
+//!   the answer is shorter than any upper case of the sentence.
 //! - **The server ends when bytes are not UTF-8**, or when one send or receive fails. Anybody can
 //!   send any bytes, and on some systems an answer to a client that has gone makes the next receive
 //!   fail. [`serve`] goes on.

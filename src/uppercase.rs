@@ -23,7 +23,7 @@ const CHUNK: usize = 64 * 1024;
 ///
 /// Each character becomes what [`char::to_uppercase`] says: Unicode's full mapping, without a
 /// locale and without looking at the characters around it. Bytes that are not UTF-8 stay as they
-/// are. The length may change (`ß` becomes `SS`), but the result is at most 3 times as
+/// are. The length may change (`ı` has two bytes, `I` one), but the result is at most 3 times as
 /// long, and for ASCII exactly as long.
 ///
 /// See [`copy_uppercase`] for a stream.
@@ -47,9 +47,9 @@ pub fn uppercase(bytes: &[u8]) -> Vec<u8> {
 /// Copies the upper case of everything in `reader` to `writer`, as it arrives.
 ///
 /// What one read brings is converted and written before the next read. Only a character that a read
-/// has cut may wait for its end: at most three bytes. So the output does not depend on how the reads
-/// cut the input. At the end of `reader`, an unfinished character is written as it is, and `writer`
-/// is flushed.
+/// has cut may wait for its end: at most three bytes. So the output does not depend on how the
+/// reads cut the input. At the end of `reader`, an unfinished character is written as it is, and
+/// `writer` is flushed.
 ///
 /// # Errors
 ///

@@ -16,8 +16,8 @@ pub struct Client {
     addresses: Vec<SocketAddr>,
     timeout: Duration,
     observer: Observer,
-    /// `None` after a failed line. The next line gets a new connection, so that a late answer is not
-    /// taken for its answer.
+    /// `None` after a failed line. The next line gets a new connection, so that a late answer is
+    /// not taken for its answer.
     connection: Option<Connection>,
 }
 
@@ -69,10 +69,10 @@ impl Client {
     ///   timeout.
     /// - [`InvalidData`](ErrorKind::InvalidData) if more came than an answer: something behind its
     ///   newline, or more than three times the line.
-    /// - [`UnexpectedEof`](ErrorKind::UnexpectedEof) if the connection ended within the answer, or if
-    ///   the second connection, too, ended before it.
-    /// - [`InvalidInput`](ErrorKind::InvalidInput) if `sentence` contains a newline: it would be two
-    ///   sentences. Nothing is sent then.
+    /// - [`UnexpectedEof`](ErrorKind::UnexpectedEof) if the connection ended within the answer, or
+    ///   if a new connection ended before it.
+    /// - [`InvalidInput`](ErrorKind::InvalidInput) if `sentence` contains a newline: it would be
+    ///   two sentences. Nothing is sent then.
     /// - Another error of the system.
     pub fn ask(&mut self, sentence: &[u8]) -> io::Result<Vec<u8>> {
         if sentence.contains(&b'\n') {
@@ -107,16 +107,17 @@ impl Client {
     /// the server that no more will come.
     ///
     /// `pipe` returns when the server has ended the stream. Newlines show whether everything was
-    /// answered, because upper case has exactly those of its text. If `input` ends with a newline,
-    /// `pipe` returns as soon as all newlines have come back.
+    /// answered, because upper case has exactly those of its text. If `input` is empty or ends with
+    /// a newline, `pipe` returns earlier: as soon as all newlines have come back.
     ///
     /// The timeout counts only while the network is waited for, not while `input` has nothing or
-    /// `output` takes nothing. `input` must not panic: that looks like a failed connection.
+    /// `output` takes nothing. `input` must not panic: that looks like an input
+    /// without an end.
     ///
     /// # Errors
     ///
-    /// [`PipeError`] says whether input, output or network failed. If the input fails, what was sent
-    /// before is answered first. Errors of the network are:
+    /// [`PipeError`] says whether input, output or network failed. If the input fails, what was
+    /// sent before is answered first. Errors of the network are:
     ///
     /// - [`TimedOut`](ErrorKind::TimedOut) if nothing moved for the whole timeout.
     /// - [`UnexpectedEof`](ErrorKind::UnexpectedEof) if the server ended the stream before
@@ -163,17 +164,21 @@ fn connect(
 /// Sends `line` and returns the answer without its newline, or `None` if the connection has ended
 /// before the first byte of the answer.
 fn exchange(mut connection: &Connection, line: &[u8]) -> io::Result<Option<Vec<u8>>> {
-    match connection.write_all(line) {
-        Err(error) if says_connection_ended(&error) => return Ok(None),
-        result => result?,
+    if let Err(error) = connection.write_all(line) {
+        return if says_connection_ended(&error) {
+            Ok(None)
+        } else {
+            Err(error)
+        };
     }
     let longest = (MAX_GROWTH_FACTOR * line.len()) as u64;
     let mut reader = BufReader::new(connection).take(longest);
     let mut answer = Vec::new();
-    match reader.read_until(b'\n', &mut answer) {
+    if let Err(error) = reader.read_until(b'\n', &mut answer) {
         // A reset is an end like any other. What came before it is in `answer`.
-        Err(error) if says_connection_ended(&error) => {}
-        result => drop(result?),
+        if !says_connection_ended(&error) {
+            return Err(error);
+        }
     }
     if answer.is_empty() {
         return Ok(None);

@@ -17,7 +17,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Makes a connection of a socket. Each read and each write waits at most for `timeout`.
+    /// Makes a connection from a socket. Each read and each write waits at most for `timeout`.
     pub(super) fn new(
         socket: TcpStream,
         peer: SocketAddr,
@@ -36,7 +36,8 @@ impl Connection {
         })
     }
 
-    /// From now on, a read waits at most for `tick`, and a write without limit.
+    /// For a pipe, in which only reads measure time: a read waits at most for `tick`, and a write
+    /// without limit.
     pub(super) fn set_tick(&self, tick: Duration) -> io::Result<()> {
         self.socket.set_read_timeout(Some(tick))?;
         self.socket.set_write_timeout(None)
@@ -57,8 +58,8 @@ impl Connection {
     }
 }
 
-// std implements `Read` and `Write` also for `&TcpStream`, so that one thread can read while another
-// one writes. The same is done here for `&Connection`.
+// std implements `Read` and `Write` also for `&TcpStream`, so that one thread can read while
+// another one writes. The same is done here for `&Connection`.
 impl Read for &Connection {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let size = (&self.socket).read(buffer).map_err(as_timed_out)?;

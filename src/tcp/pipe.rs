@@ -6,10 +6,10 @@
 //! waits for the other.
 //!
 //! So there are two loops. [`Pipe::send_all`] has a thread of its own: it reads the input and sends
-//! it. [`Pipe::receive_all`] runs in the caller's thread: it receives the answers and writes them to
-//! the output. Only the receiver measures time: each of its reads waits for at most one [`TICK`], and
-//! [`Silence`] adds up those that were in vain. At the end, [`Outcome::judge`] decides whether all is
-//! well.
+//! it. [`Pipe::receive_all`] runs in the caller's thread: it receives the answers and writes them
+//! to the output. Only the receiver measures time: each of its reads waits for at most one
+//! [`TICK`], and [`Silence`] adds up those that were in vain. At the end, [`Outcome::judge`]
+//! decides whether all is well.
 
 use std::io::{ErrorKind, Read, Write};
 use std::sync::mpsc::{self, Receiver};
@@ -148,8 +148,8 @@ impl Pipe {
     }
 }
 
-/// Waits for the end of the input. Ticks are counted here, too: a clock would go on while the process
-/// is stopped (Ctrl-Z).
+/// Waits for the end of the input. Ticks are counted here, too: a clock would go on while the
+/// process is stopped (Ctrl-Z).
 fn wait_for_sender(reports: &Receiver<Sent>) -> Option<Sent> {
     for _ in 0..GRACE_TICKS {
         // If the sender has failed, this returns an error at once.

@@ -75,14 +75,14 @@ impl Server {
             return accepted;
         }
         // Hundreds of threads may fail at once, when there are no more descriptors. Then one at a
-        // time tries, reports and pauses, and the others wait for the lock. It protects no value, so
-        // it does not matter whether a thread has panicked with it (then `lock` returns an error).
+        // time tries, reports and pauses, and the others wait for the lock. It protects no value,
+        // so it does not matter if `lock` returns an error (after a panic of another thread).
         let _lock = self.retrying.lock();
         retry_with_backoff(&self.observer, || self.listener.accept())
     }
 
-    /// Answers what the client sends until it has finished sending. Then the socket is dropped, which
-    /// closes it.
+    /// Answers what the client sends until it has finished sending. Then the socket is dropped,
+    /// which closes it.
     fn answer_all(&self, socket: TcpStream, peer: SocketAddr) -> io::Result<()> {
         let connection = Connection::new(socket, peer, self.idle, self.observer.clone())?;
         copy_uppercase(&connection, &connection)

@@ -15,15 +15,16 @@ use crate::retry::{as_timed_out, retry_interrupted};
 /// of 20 bytes and UDP's of 8 (RFC 791, RFC 768).
 pub const MAX_DATAGRAM: usize = 65_535 - 20 - 8;
 
-/// How long the first try waits for the answer. A server that needs longer is asked more often, which
-/// does no harm.
+/// How long the first try waits for the answer. A server that needs longer is asked more often,
+/// which does no harm.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 
 /// Each wait is twice the one before, but not longer than this.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// How many used sockets a client keeps open, so that their ports are not used again. An answer
-/// hardly ever comes so late, and a process may usually have at least 256 descriptors.
+/// hardly ever comes more than 64 sockets later, and a process may usually have at least 256
+/// descriptors.
 const KEPT_SOCKETS: usize = 64;
 
 /// A client that asks one sentence at a time, and sends it again when no answer comes.
@@ -63,22 +64,23 @@ impl Client {
 
     /// Sends `sentence` and returns the answer.
     ///
-    /// If no answer comes, it retransmits: it waits 0.2 s, then 0.4 s, 0.8 s, and then 1 s each time.
-    /// All addresses are asked in turn, each for an equal share of the timeout. Once one has
-    /// answered, only that one is asked, until it fails; then the next sentence goes to all. An
-    /// empty answer to a sentence that is not empty is ignored.
+    /// If no answer comes, it retransmits: it waits 0.2 s, then 0.4 s, 0.8 s, and then 1 s each
+    /// time. All addresses are asked in turn, each for an equal share of the time that is left.
+    /// Once one has answered, only that one is asked, until it fails; then the next sentence goes
+    /// to all. An empty answer to a sentence that is not empty is ignored.
     ///
     /// # Errors
     ///
     /// - [`ConnectionRefused`](ErrorKind::ConnectionRefused) if nothing is listening there. Windows
     ///   says [`ConnectionReset`](ErrorKind::ConnectionReset).
     /// - [`TimedOut`](ErrorKind::TimedOut) if no answer came in time.
-    /// - [`InvalidData`](ErrorKind::InvalidData) if the answer is shorter than any upper-casing could
-    ///   make it: somebody's buffer was too short, and has cut it.
+    /// - [`InvalidData`](ErrorKind::InvalidData) if the answer is shorter than any upper-casing
+    ///   could make it: somebody's buffer was too short, and has cut it.
     /// - [`InvalidInput`](ErrorKind::InvalidInput) if the sentence is longer than [`MAX_DATAGRAM`],
     ///   or the timeout is zero. Nothing is sent then.
-    /// - Another error of the system. It counts as a lost datagram, and is returned only if no answer
-    ///   comes, unless it says that the server cannot be reached.
+    /// - Another error of the system. If a send or a receive fails, that counts as a lost datagram,
+    ///   and its error is returned only if no answer comes, unless it says that the server cannot
+    ///   be reached.
     pub fn ask(&mut self, sentence: &[u8]) -> io::Result<Vec<u8>> {
         if sentence.len() > MAX_DATAGRAM || self.timeout.is_zero() {
             return Err(ErrorKind::InvalidInput.into());
@@ -172,8 +174,9 @@ impl Client {
         let mut answer = vec![0; BUFFER_SIZE];
         let result = retry_interrupted(|| socket.recv_from(&mut answer)).map_err(as_timed_out);
         let (size, source) = match result {
+            Ok(received) => received,
             Err(error) if error.kind() == ErrorKind::TimedOut => return Ok(None),
-            result => result?,
+            Err(error) => return Err(error),
         };
         // A stranger's datagram can only have come between bind and connect. An empty one is what
         // some load balancers send for a server that is down.
@@ -187,7 +190,7 @@ impl Client {
 }
 
 /// Returns a new socket that is connected to `server`. Its port is not the server's, because
-/// [`serve`](super::serve) does not answer its own port number.
+/// [`serve`](super::serve) answers nobody who has the server's own port number.
 ///
 /// Connecting a UDP socket sends nothing. From then on, the system discards what others send to the
 /// socket, and reports when the port of the server is closed.

@@ -18,10 +18,10 @@ const FIRST_CLIENT_PORT: u16 = 1024;
 /// Starts a thread that answers every client whose datagram `socket` receives, until the process
 /// ends.
 ///
-/// Some sources are no clients. Ports below 1024, and the port number of `socket` itself, may belong
-/// to a server, and two servers could answer each other without end after one forged datagram
-/// (CVE-1999-0103, CVE-2024-2169). Port 0, and multicast, broadcast and unspecified addresses
-/// (`0.0.0.0`, `::`) do not belong to one client. An answer that is too long for a datagram is not
+/// Some sources are no clients. Ports below 1024, and the port number of `socket` itself, may
+/// belong to a server, and two servers could answer each other without end after one forged
+/// datagram (CVE-1999-0103, CVE-2024-2169). Port 0, multicast addresses, `255.255.255.255`,
+/// `0.0.0.0` and `::` do not belong to one client. An answer that is too long for a datagram is not
 /// sent.
 ///
 /// When a send fails, the thread goes on. When a receive fails, it tries again, with back-off.

@@ -1,9 +1,9 @@
 //! A faster way to do what `uppercase.rs` does.
 //!
 //! `uppercase.rs` looks at one character after the other: how many bytes does it have, and what is
-//! its upper case? A processor guesses the answers ahead of time, and each wrong guess costs as much
-//! time as a dozen bytes. Here nearly all bytes go through the same steps, so there is little to
-//! guess.
+//! its upper case? A processor guesses the answers ahead of time, and each wrong guess costs as
+//! much time as a dozen bytes. Here nearly all bytes go through the same steps, so there is little
+//! to guess.
 //!
 //! # One table
 //!
@@ -18,9 +18,9 @@
 //! | `ß`: C3 9F | `SS`: 53 53 | 90 | CC |
 //! | not a small letter | the same | 00 | 00 |
 //!
-//! Each byte is the first of one pair, and the second of the pair before. It changes as both say. So
-//! nobody has to know where the characters begin: a pair that is not a letter changes nothing. ASCII
-//! letters are not in the table. This is how `aяz` becomes `AЯZ`:
+//! Each byte is the first of one pair, and the second of the pair before. It changes as both say.
+//! So nobody has to know where the characters begin: a pair that is not a letter changes nothing.
+//! ASCII letters are not in the table. This is how `aяz` becomes `AЯZ`:
 //!
 //! ```text
 //! the bytes                61 D1 8F 7A
@@ -91,8 +91,8 @@ fn make_table() -> Vec<[Change; 256]> {
                 second: 0,
             },
         };
-        // An unknown letter of three or four bytes marks its first two. So every character that
-        // begins with these is converted one by one: slower, but right.
+        // An unknown letter that is longer than its pair marks the pair for all characters that
+        // have it. These are converted one by one: slower, but right.
         let pair = if bytes[0] == E1 { &bytes[1..] } else { bytes };
         table[usize::from(pair[0])][usize::from(pair[1])] = change;
     }
@@ -122,8 +122,8 @@ pub(crate) fn leading(input: &[u8], output: &mut Vec<u8>) -> usize {
     done
 }
 
-/// Appends the upper case of ASCII. The two ways do the same. Measured: the first is faster for long
-/// text, and the second for a short sentence.
+/// Appends the upper case of ASCII. The two ways do the same. Measured: the first is faster for
+/// long text, and the second for a short sentence.
 fn append_ascii(bytes: &[u8], output: &mut Vec<u8>) {
     if bytes.len() == BLOCK {
         output.extend(bytes.iter().map(u8::to_ascii_uppercase));
@@ -141,8 +141,8 @@ fn append_ascii(bytes: &[u8], output: &mut Vec<u8>) {
 /// vector instructions of the other two, which take 16 bytes at once.
 fn append_block(input: &[u8], output: &mut Vec<u8>) -> usize {
     let mut size = input.len().min(BLOCK);
-    // If the block ends inside of a pair, the letter waits for the next block. Its first byte is the
-    // last one (C2 or more), or, if it is E1, perhaps the last but one.
+    // If the block ends inside of a pair, the letter waits for the next block. Its first byte is
+    // the last one (C2 or more), or, if it is E1, perhaps the last but one.
     if size >= 2 && input[size - 2] == E1 {
         size -= 2;
     } else if input[size - 1] >= 0xC2 {
@@ -184,8 +184,8 @@ fn append_block(input: &[u8], output: &mut Vec<u8>) -> usize {
 /// Returns the row of the table for a pair that begins with `byte`. `before` is the byte before it.
 ///
 /// No character begins with 80 to BF. So the rows 80 to BF are free for the letters that begin with
-/// E1: they stand in the row of their second byte, and are looked up only behind an E1. In all other
-/// places, a byte 80 to BF gets the row 0, which is empty.
+/// E1: they stand in the row of their second byte, and are looked up only behind an E1. In all
+/// other places, a byte 80 to BF gets the row 0, which is empty.
 ///
 /// (The compiler makes no jump of this `if`. It computes both values and selects one.)
 fn row(before: u8, byte: u8) -> u8 {

@@ -62,8 +62,8 @@ fn print(answer: &[u8]) -> io::Result<()> {
     stdout.flush()
 }
 
-/// Says what a failure of stdout means. It is no failure if its reader has left: `head`, for example,
-/// leaves when it has got enough.
+/// Says what a failure of stdout means. It is none if stdout's reader has left early, as `head`
+/// does.
 pub(crate) fn stdout_failed(error: io::Error) -> Result<ExitCode> {
     match error.kind() {
         ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),

@@ -1,7 +1,7 @@
 //! What the two programs share: how they read flags, find addresses and write to stderr.
 //!
 //! The errors are anyhow's. An [`Error`] holds an error of any type, and `context` puts a sentence
-//! before it. `{:#}` prints `sentence: error`. [`Result`] is a `Result` with this error.
+//! before it. `{:#}` prints `sentence: error`. `Result<T>` stands for `Result<T, Error>`.
 
 use std::fmt::Display;
 use std::io::{self, Write};

@@ -89,7 +89,7 @@ fn start(args: &Args) -> Result<()> {
         // Nobody has to read stdout. (`Stdout` is flushed at each newline.)
         let _ = writeln!(io::stdout(), "The server is ready to receive on {name}");
     }
-    // Last, because a stderr that nobody reads may stop this thread.
+    // Last, because a stderr that nobody reads may block this thread.
     for skipped in sockets.skipped {
         common::note(format_args!("note: {skipped}"));
     }

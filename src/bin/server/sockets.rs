@@ -10,7 +10,7 @@ use anyhow::{Result, anyhow, bail};
 pub(crate) struct Sockets {
     /// Each with its name in messages, such as `udp 127.0.0.1:12000`.
     pub(crate) bound: Vec<(String, Socket)>,
-    /// The addresses that could not be bound, and why.
+    /// The addresses that could not be bound, and why, but for those of other machines.
     pub(crate) skipped: Vec<String>,
     /// The port of all sockets. `None` while there is no socket.
     port: Option<u16>,
@@ -63,7 +63,7 @@ impl Sockets {
     /// Binds a socket for each address.
     ///
     /// A port that is in use or not permitted is an error. Another failure is not, as long as one
-    /// address remains.
+    /// address can be bound.
     fn bind_each(
         &mut self,
         protocol: &str,

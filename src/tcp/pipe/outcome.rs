@@ -13,31 +13,25 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    /// Returns an error unless all of the input was sent and, as far as newlines show, answered, and
-    /// nothing else has come.
+    /// Returns an error if the input was not all sent, or if its newlines show that not all, or
+    /// more than all, was answered.
     pub(super) fn judge(self) -> Result<(), PipeError> {
         let incomplete = match self.end {
             ReceivingEnd::Silent => ErrorKind::TimedOut,
             _ => ErrorKind::UnexpectedEof,
         };
-        let Some(Sent { count, input_end }) = self.sent else {
+        let Some(sent) = self.sent else {
             return Err(PipeError::Network(incomplete.into()));
         };
-        let received = self.received;
-
-        let has_all_newlines = received.newlines == count.newlines;
-        let has_unasked_line = received.has_open_line && !count.has_open_line;
-        let is_more = received.newlines > count.newlines || (has_all_newlines && has_unasked_line);
-        if is_more {
+        if self.received > sent.count {
             return Err(PipeError::Network(ErrorKind::InvalidData.into()));
         }
-        // Only the server's end of the stream shows that the answer to an open line is whole.
-        let has_open_line = received.has_open_line && self.end == ReceivingEnd::Closed;
-        let is_open_line_missing = count.has_open_line && !has_open_line;
-        if !has_all_newlines || is_open_line_missing {
+        // An open line counts as answered if the server has ended the stream behind its answer.
+        let may_be_cut = sent.count.has_open_line && self.end != ReceivingEnd::Closed;
+        if self.received < sent.count || may_be_cut {
             return Err(PipeError::Network(incomplete.into()));
         }
-        input_end.map_err(PipeError::Input)
+        sent.input_end.map_err(PipeError::Input)
     }
 }
 
@@ -61,17 +55,20 @@ pub(super) struct Sent {
     pub(super) input_end: io::Result<()>,
 }
 
-/// How much has gone in one direction. Upper case has exactly the newlines of its text.
-#[derive(Clone, Copy, Default)]
+/// The newlines that have gone in one direction, and whether something came behind the last. Upper
+/// case has exactly those of its text.
+///
+/// Of two counts, the one with more newlines is greater. If they are equal, it is the one with an
+/// open line. (`PartialOrd` compares the fields in their order.)
+#[derive(Clone, Copy, Default, PartialEq, PartialOrd)]
 pub(super) struct Count {
     newlines: u64,
-    /// Whether there is something behind the last newline.
     has_open_line: bool,
 }
 
 impl Count {
-    /// Whether all that was sent has come back. Newlines show that, unless the input has ended inside
-    /// a line: then only the end of the stream does.
+    /// Whether all newlines of what was sent have come back, and there was nothing behind them. (An
+    /// open line has an answer without an end. There, only the end of the stream shows it.)
     pub(super) fn completes(self, sent: &Sent) -> bool {
         !sent.count.has_open_line && self.newlines >= sent.count.newlines
     }
@@ -95,7 +92,8 @@ pub enum PipeError {
     Input(io::Error),
     /// The output could not be written.
     Output(io::Error),
-    /// The connection failed, or the server did not answer as it should.
+    /// The connection failed, or the server did not answer as it should. (Or the system did not
+    /// start a thread.)
     Network(io::Error),
 }
 
