@@ -19,9 +19,9 @@ use target::Target;
 
 const HELP: &str = "\
 Examples:
-  client --udp                          Ask for sentences, print answers
-  client --tcp --host ::1 <in >out      Send a file, keep the answers
-  echo hello | client -u -w 0.5         Give up after half a second
+  client --udp                     Ask for sentences, print answers
+  client --tcp <in >out            Send a file, keep the answers
+  echo hello | client -u -w 0.5    Give up after half a second
 
 Exit status: 0 if every line was answered, 1 on failure, 2 for bad usage.";
 
