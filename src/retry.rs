@@ -53,15 +53,6 @@ pub(crate) fn retry_with_backoff<T>(
     }
 }
 
-/// Unix reports the end of a socket's timeout as `WouldBlock`, Windows as `TimedOut`. This makes it
-/// always `TimedOut`.
-pub(crate) fn as_timed_out(error: io::Error) -> io::Error {
-    if error.kind() == ErrorKind::WouldBlock {
-        return ErrorKind::TimedOut.into();
-    }
-    error
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,6 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use crate::event::{Event, Observer};
-use crate::retry::as_timed_out;
 
 /// A connected socket. It is closed when it is dropped.
 #[derive(Debug)]
@@ -84,6 +83,15 @@ impl Write for &Connection {
     fn flush(&mut self) -> io::Result<()> {
         Ok(()) // a TcpStream has no buffer of its own
     }
+}
+
+/// Unix reports the end of a socket's timeout as `WouldBlock`, Windows as `TimedOut`. This makes it
+/// always `TimedOut`.
+fn as_timed_out(error: io::Error) -> io::Error {
+    if error.kind() == ErrorKind::WouldBlock {
+        return ErrorKind::TimedOut.into();
+    }
+    error
 }
 
 /// Whether an error means that the peer has ended the connection.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::server::BUFFER_SIZE;
 use crate::addresses::{says_nobody_is_there, try_each};
 use crate::event::{Event, Observer, bytes};
-use crate::retry::{as_timed_out, retry_interrupted};
+use crate::retry::retry_interrupted;
 
 /// The most bytes that a datagram carries over IPv4: the length field's 65,535, without IP's header
 /// of 20 bytes and UDP's of 8 (RFC 791, RFC 768).
@@ -172,10 +172,9 @@ impl Client {
         socket.send(sentence)?;
         socket.set_read_timeout(Some(wait))?;
         let mut answer = vec![0; BUFFER_SIZE];
-        let result = retry_interrupted(|| socket.recv_from(&mut answer)).map_err(as_timed_out);
-        let (size, source) = match result {
+        let (size, source) = match retry_interrupted(|| socket.recv_from(&mut answer)) {
             Ok(received) => received,
-            Err(error) if error.kind() == ErrorKind::TimedOut => return Ok(None),
+            Err(error) if is_timeout(&error) => return Ok(None),
             Err(error) => return Err(error),
         };
         // A stranger's datagram can only have come between bind and connect. An empty one is what
@@ -187,6 +186,11 @@ impl Client {
         answer.truncate(size);
         Ok(Some(answer))
     }
+}
+
+/// Whether the timeout of a socket is over. Unix and Windows have different words for that.
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
 /// Returns a new socket that is connected to `server`. Its port is not the server's, because

@@ -28,6 +28,7 @@ pub(crate) fn ask_each(mut ask: impl FnMut(u64, &[u8]) -> Result<Vec<u8>>) -> Re
         let mut line = Vec::new();
         let mut stdin = io::stdin().lock().take(longest);
         stdin.read_until(b'\n', &mut line).context(STDIN_FAILED)?;
+        let is_cut = line.len() as u64 == longest;
         let has_newline = line.ends_with(b"\n");
         if has_newline {
             line.pop();
@@ -46,7 +47,7 @@ pub(crate) fn ask_each(mut ask: impl FnMut(u64, &[u8]) -> Result<Vec<u8>>) -> Re
             Err(error) if is_terminal => exit_code = common::fail(&error),
             Err(error) => return Err(error),
         }
-        if !has_newline {
+        if !has_newline && !is_cut {
             break; // stdin has ended
         }
     }

@@ -12,8 +12,6 @@ pub(crate) struct Sockets {
     pub(crate) bound: Vec<(String, Socket)>,
     /// The addresses that could not be bound, and why, but for those of other machines.
     pub(crate) skipped: Vec<String>,
-    /// The port of all sockets. `None` while there is no socket.
-    port: Option<u16>,
 }
 
 pub(crate) enum Socket {
@@ -79,11 +77,12 @@ impl Sockets {
             } else {
                 "; try another --port"
             };
-            address.set_port(self.port.unwrap_or(address.port()));
+            if let Some((_, first)) = self.bound.first() {
+                address.set_port(first.local_addr()?.port());
+            }
             let error = match bind(address) {
                 Ok(socket) => {
                     let bound_address = socket.local_addr()?;
-                    self.port = Some(bound_address.port());
                     self.bound
                         .push((format!("{protocol} {bound_address}"), socket));
                     continue;
