@@ -87,6 +87,7 @@
 //! - Datagrams of more than about 1,200 bytes may vanish on their way, for example in a VPN. macOS
 //!   sends none of more than 9,216 bytes by default. Use TCP for long sentences.
 
+mod answer;
 mod client;
 mod server;
 
