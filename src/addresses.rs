@@ -42,8 +42,6 @@ pub(crate) fn says_nobody_is_there(error: &io::Error) -> bool {
         ErrorKind::ConnectionRefused
             | ErrorKind::HostUnreachable
             | ErrorKind::NetworkUnreachable
-            // How Windows reports a closed UDP port.
-            | ErrorKind::ConnectionReset
             // This machine has no address from which it could reach the other.
             | ErrorKind::AddrNotAvailable
     )
@@ -53,8 +51,8 @@ pub(crate) fn says_nobody_is_there(error: &io::Error) -> bool {
 mod tests {
     use super::*;
     use ErrorKind::{
-        AddrNotAvailable, ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable,
-        OutOfMemory, PermissionDenied, TimedOut,
+        AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkUnreachable, OutOfMemory,
+        PermissionDenied, TimedOut,
     };
     use std::thread;
 
@@ -88,7 +86,6 @@ mod tests {
         for nobody in [
             AddrNotAvailable,
             ConnectionRefused,
-            ConnectionReset,
             HostUnreachable,
             NetworkUnreachable,
         ] {

@@ -5,8 +5,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// Something that has happened at a socket. `peer` is the address of the other side, `size` is a
-/// number of bytes. As text, an event is what `--verbose` prints.
+/// What happens at a socket. `peer` is the address of the other side, `size` is a number of bytes.
+/// As text, an event is what `--verbose` prints.
 ///
 /// An observer, the function that is given every event, must not panic, because that ends the
 /// thread that calls it. `println!` panics when stdout is closed; `writeln!` returns an error

@@ -77,9 +77,9 @@
 //! 5. **It is bounded.** [`tcp::serve`] has at most as many connections as it has threads, with
 //!    fixed memory for each. A peer that is silent or never reads loses its connection within a
 //!    few times the idle timeout.
-//! 6. **The client ends** when its input has ended and is answered, or when input, output or server
-//!    has failed. Its exit status is 0 if everything was answered (or the reader of its output has
-//!    left), and 1 if not.
+//! 6. **The client ends** when its input has ended and is answered, or when input, output or (but
+//!    for a terminal) server has failed. Its exit status is 0 if everything was answered (or the
+//!    reader of its output has left), and 1 if not.
 //! 7. **Answers belong to their lines.** A late or doubled answer is not taken for another line's,
 //!    unless the client has used 64 other sockets since.
 //! 8. **Any amount of input** goes through [`tcp::Client::pipe`] and [`copy_uppercase`], in

@@ -56,8 +56,8 @@ impl Client {
     ///
     /// If the connection ended before the first byte of the answer, it connects again and sends the
     /// line once more. That happens when the server was restarted, when it has closed an idle
-    /// connection, or when it answers once and closes, as the textbook's does. After an error, too,
-    /// the next line gets a new connection.
+    /// connection, or when it answers once and closes, as the textbook's does. After a failed line,
+    /// too, the next one gets a new connection.
     ///
     /// `ask` writes the whole line and only then reads. With a line of megabytes each side would
     /// wait for the other. Use [`pipe`](Self::pipe) for such lines.
@@ -67,8 +67,8 @@ impl Client {
     /// - The errors of [`connect`](Self::connect), if it had to connect again.
     /// - [`TimedOut`](ErrorKind::TimedOut) if nothing came, or nothing could be sent, for the whole
     ///   timeout.
-    /// - [`InvalidData`](ErrorKind::InvalidData) if more came than an answer: something behind its
-    ///   newline, or more than three times the line.
+    /// - [`InvalidData`](ErrorKind::InvalidData) if more came than an answer: something that came
+    ///   with it, behind its newline, or three times the line without a newline.
     /// - [`UnexpectedEof`](ErrorKind::UnexpectedEof) if the connection ended within the answer, or
     ///   if a new connection ended before it.
     /// - [`InvalidInput`](ErrorKind::InvalidInput) if `sentence` contains a newline: it would be
@@ -124,7 +124,7 @@ impl Client {
     ///   everything was sent and answered. (If `input` has not ended by then, it gets half a second
     ///   to do so.)
     /// - [`InvalidData`](ErrorKind::InvalidData) if the server sent more than it was asked.
-    /// - [`NotConnected`](ErrorKind::NotConnected) after an error of [`ask`](Self::ask).
+    /// - [`NotConnected`](ErrorKind::NotConnected) after a failed line of [`ask`](Self::ask).
     /// - Another error of the system.
     ///
     /// After an error, a thread may still wait for `input`, because nothing can interrupt that.
@@ -171,10 +171,11 @@ fn exchange(mut connection: &Connection, line: &[u8]) -> io::Result<Option<Vec<u
             Err(error)
         };
     }
-    let longest = (MAX_GROWTH_FACTOR * line.len()) as u64;
-    let mut reader = BufReader::new(connection).take(longest);
+    let longest = MAX_GROWTH_FACTOR * line.len();
+    let mut reader = BufReader::new(connection);
     let mut answer = Vec::new();
-    if let Err(error) = reader.read_until(b'\n', &mut answer) {
+    let mut front = reader.by_ref().take(longest as u64);
+    if let Err(error) = front.read_until(b'\n', &mut answer) {
         // A reset is an end like any other. What came before it is in `answer`.
         if !says_connection_ended(&error) {
             return Err(error);
@@ -184,9 +185,9 @@ fn exchange(mut connection: &Connection, line: &[u8]) -> io::Result<Option<Vec<u
         return Ok(None);
     }
     let is_whole = answer.ends_with(b"\n");
-    let is_too_long = !is_whole && reader.limit() == 0;
+    let is_too_long = !is_whole && answer.len() == longest;
     // What came with the answer, behind its newline, is still in the buffer of the reader.
-    let has_more = !reader.get_ref().buffer().is_empty();
+    let has_more = !reader.buffer().is_empty();
     if is_too_long || has_more {
         return Err(ErrorKind::InvalidData.into());
     }

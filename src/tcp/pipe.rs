@@ -13,7 +13,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::sync::mpsc::{self, Receiver};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
@@ -31,8 +31,8 @@ const CHUNK: usize = 64 * 1024;
 /// The longest wait of one read. The end of the input is seen at most this late.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How many ticks the input has to end, if the server has ended the stream first. The textbook's
-/// server does so after one answer. Half a second is enough for a busy machine.
+/// How many ticks the input has to end, if the receiver has ended first. The textbook's server ends
+/// the stream after one answer. Half a second is enough for a busy machine.
 const GRACE_TICKS: u32 = 5;
 
 /// See [`Client::pipe`](super::Client::pipe).
@@ -47,24 +47,24 @@ pub(super) fn run(
         connection,
         silence: Silence::default(),
     });
-    let (report, reports) = mpsc::channel();
+    let (result_sender, sending) = mpsc::channel();
     let senders_pipe = Arc::clone(&pipe);
     // Nobody joins this thread, because nothing can interrupt it while it waits for input.
     thread::Builder::new()
         .spawn(move || {
             if let Some(sent) = senders_pipe.send_all(input) {
                 // This fails if the receiver has given up.
-                let _ = report.send(sent);
+                let _ = result_sender.send(sent);
             }
         })
         .map_err(PipeError::Network)?;
 
-    let outcome = pipe.receive_all(timeout, &reports, output);
+    let outcome = pipe.receive_all(timeout, &sending, output);
     // If the sender waits for the network, it fails now.
     pipe.connection.shutdown();
     let mut outcome = outcome?;
     if outcome.sent.is_none() {
-        outcome.sent = wait_for_sender(&reports);
+        outcome.sent = wait_for_sender(&sending);
     }
     outcome.judge()
 }
@@ -106,7 +106,7 @@ impl Pipe {
     fn receive_all(
         &self,
         timeout: Duration,
-        reports: &Receiver<Sent>,
+        sending: &Receiver<Sent>,
         mut output: impl Write,
     ) -> Result<Outcome, PipeError> {
         let mut connection = &self.connection;
@@ -114,10 +114,10 @@ impl Pipe {
         let mut received = Count::default();
         let mut sent = None;
         let end = loop {
-            // `None` while the sender goes on.
-            sent = sent.or_else(|| reports.try_recv().ok());
+            // `None` while the sender goes on, or if it has failed.
+            sent = sent.or_else(|| sending.try_recv().ok());
             if let Some(sent) = &sent {
-                if received.completes(sent) {
+                if received.completes(sent.count) {
                     break ReceivingEnd::CountedBack;
                 }
             }
@@ -125,7 +125,7 @@ impl Pipe {
                 Ok(0) => break ReceivingEnd::Closed,
                 Ok(size) => {
                     let chunk = &buffer[..size];
-                    self.silence.interrupt();
+                    self.silence.restart();
                     received.add(chunk);
                     output.write_all(chunk).map_err(PipeError::Output)?;
                     output.flush().map_err(PipeError::Output)?;
@@ -149,10 +149,10 @@ impl Pipe {
 
 /// Waits for the end of the input. Ticks are counted here, too: a clock would go on while the
 /// process is stopped (Ctrl-Z).
-fn wait_for_sender(reports: &Receiver<Sent>) -> Option<Sent> {
+fn wait_for_sender(sending: &Receiver<Sent>) -> Option<Sent> {
     for _ in 0..GRACE_TICKS {
-        // If the sender has failed, this returns an error at once.
-        if let Ok(sent) = reports.recv_timeout(TICK) {
+        // If the sender has failed, `recv_timeout` does not wait.
+        if let Ok(sent) = sending.recv_timeout(TICK) {
             return Some(sent);
         }
     }
@@ -175,8 +175,8 @@ impl Silence {
         *self.lock() = None;
     }
 
-    /// Something has come.
-    fn interrupt(&self) {
+    /// Something has come: a silence that is counted begins anew.
+    fn restart(&self) {
         if let Some(silence) = &mut *self.lock() {
             *silence = Duration::ZERO;
         }
@@ -194,7 +194,10 @@ impl Silence {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Duration>> {
-        // It is an error only after a panic of a thread that held the lock, and none panics.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        match self.0.lock() {
+            Ok(silence) => silence,
+            // Only after a panic of a thread that held the lock, and none panics.
+            Err(poisoned) => poisoned.into_inner(),
+        }
     }
 }

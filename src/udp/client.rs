@@ -72,16 +72,15 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// - [`ConnectionRefused`](ErrorKind::ConnectionRefused) if nothing is listening there. Windows
-    ///   says [`ConnectionReset`](ErrorKind::ConnectionReset).
+    /// - [`ConnectionRefused`](ErrorKind::ConnectionRefused) if nothing is listening there.
     /// - [`TimedOut`](ErrorKind::TimedOut) if no answer came in time.
     /// - [`InvalidData`](ErrorKind::InvalidData) if the answer is shorter than any upper-casing
     ///   could make it: somebody's buffer was too short, and has cut it.
     /// - [`InvalidInput`](ErrorKind::InvalidInput) if the sentence is longer than [`MAX_DATAGRAM`],
     ///   or the timeout is zero. Nothing is sent then.
-    /// - Another error of the system. If a send or a receive fails, that counts as a lost datagram,
-    ///   and its error is returned only if no answer comes, unless it says that the server cannot
-    ///   be reached.
+    /// - Another error of the system: at once if it says that the server cannot be reached. Any
+    ///   other failed send or receive counts as a lost datagram, and its error is returned if no
+    ///   answer comes.
     pub fn ask(&mut self, sentence: &[u8]) -> io::Result<Vec<u8>> {
         if sentence.len() > MAX_DATAGRAM || self.timeout.is_zero() {
             return Err(ErrorKind::InvalidInput.into());
@@ -150,11 +149,15 @@ impl Client {
             match self.try_once(socket, peer, sentence, wait) {
                 Ok(Some(answer)) => return Ok(answer),
                 Ok(None) => {}
+                // How Windows reports a closed port.
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => {
+                    return Err(ErrorKind::ConnectionRefused.into());
+                }
                 Err(error) if says_nobody_is_there(&error) => return Err(error),
                 // It counts as a lost datagram.
                 Err(error) => failure = error,
             }
-            // After a failure, too, the next try comes at its usual time.
+            // If `try_once` returned early, the next try still comes at its usual time.
             thread::sleep(next_try.saturating_duration_since(Instant::now()));
             wait = LONGEST_WAIT.min(2 * wait);
         }

@@ -134,8 +134,8 @@ fn append_ascii(bytes: &[u8], output: &mut Vec<u8>) {
     }
 }
 
-/// Appends the upper case of the first block of `input`. Returns how many bytes that was: 0 if
-/// `input` is only the beginning of a letter.
+/// Appends the upper case of the first block of `input`. Returns how many bytes that was. It may
+/// be 0 if `input` has fewer than four bytes.
 ///
 /// Only the second loop, which looks up, stops at the end of a short block: the compiler makes
 /// vector instructions of the other two, which take 16 bytes at once.
@@ -227,6 +227,6 @@ fn append_with_unknown(input: &[u8], upper: &[u8], as_first: &[u8], output: &mut
         output.extend_from_slice(&upper[done..]);
         return upper.len();
     }
-    // The last letter was unknown, and has ended behind the block.
+    // The last letter was unknown, and has ended with the block, or behind it.
     done
 }

@@ -28,8 +28,8 @@ pub(crate) fn ask_each(mut ask: impl FnMut(u64, &[u8]) -> Result<Vec<u8>>) -> Re
         let mut line = Vec::new();
         let mut stdin = io::stdin().lock().take(longest);
         stdin.read_until(b'\n', &mut line).context(STDIN_FAILED)?;
-        let is_cut = line.len() as u64 == longest;
         let has_newline = line.ends_with(b"\n");
+        let is_last = !has_newline && (line.len() as u64) < longest;
         if has_newline {
             line.pop();
         } else if line.is_empty() {
@@ -47,8 +47,8 @@ pub(crate) fn ask_each(mut ask: impl FnMut(u64, &[u8]) -> Result<Vec<u8>>) -> Re
             Err(error) if is_terminal => exit_code = common::fail(&error),
             Err(error) => return Err(error),
         }
-        if !has_newline && !is_cut {
-            break; // stdin has ended
+        if is_last {
+            break;
         }
     }
     if is_terminal {
@@ -63,8 +63,7 @@ fn print(answer: &[u8]) -> io::Result<()> {
     stdout.flush()
 }
 
-/// Says what a failure of stdout means. It is none if stdout's reader has left early, as `head`
-/// does.
+/// Returns success if stdout's reader has left early, as `head` does, and otherwise the error.
 pub(crate) fn stdout_failed(error: io::Error) -> Result<ExitCode> {
     match error.kind() {
         ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),

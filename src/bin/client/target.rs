@@ -41,8 +41,6 @@ impl Target {
     pub(crate) fn explain(&self, error: io::Error) -> Error {
         match error.kind() {
             ErrorKind::ConnectionRefused => self.nothing_is_listening(),
-            // How Windows reports a closed UDP port.
-            ErrorKind::ConnectionReset if self.protocol == "udp" => self.nothing_is_listening(),
             ErrorKind::TimedOut => {
                 let seconds = self.timeout.as_secs_f64();
                 anyhow!("no answer from {self} within {seconds} s")
@@ -84,7 +82,7 @@ mod tests {
     fn messages_for_the_user() {
         let start_it =
             "nothing is listening on udp localhost:12000; start it with: server --udp --port 12000";
-        check("udp", "localhost", ErrorKind::ConnectionReset, start_it);
+        check("udp", "localhost", ErrorKind::ConnectionRefused, start_it);
         let reset = "cannot talk to tcp localhost:12000: connection reset";
         check("tcp", "localhost", ErrorKind::ConnectionReset, reset);
         let nothing = "nothing is listening on udp [::1]:12000";

@@ -66,7 +66,7 @@ fn main() -> ExitCode {
 /// Binds all sockets, starts all threads, and then announces the sockets.
 fn start(args: &Args) -> Result<()> {
     let addresses = common::resolve(&args.host, args.port)?;
-    let both = args.udp == args.tcp;
+    let both = !args.udp && !args.tcp;
     let sockets = sockets::bind(&addresses, args.port, args.udp || both, args.tcp || both)?;
 
     let mut names = Vec::new();

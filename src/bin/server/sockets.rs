@@ -10,7 +10,7 @@ use anyhow::{Result, anyhow, bail};
 pub(crate) struct Sockets {
     /// Each with its name in messages, such as `udp 127.0.0.1:12000`.
     pub(crate) bound: Vec<(String, Socket)>,
-    /// The addresses that could not be bound, and why, but for those of other machines.
+    /// Which addresses of this machine could not be bound, and why.
     pub(crate) skipped: Vec<String>,
 }
 
@@ -72,6 +72,7 @@ impl Sockets {
         let mut failure = anyhow!("the host has no address");
         for address in addresses {
             let mut address = *address;
+            // Before the port of the first socket is filled in.
             let hint = if address.port() == 0 {
                 ""
             } else {

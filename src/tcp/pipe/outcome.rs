@@ -13,8 +13,8 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    /// Returns an error if the input was not all sent, or if its newlines show that not all, or
-    /// more than all, was answered.
+    /// Returns an error of the network if not all was sent, or if less or more came back than was
+    /// sent; otherwise the error of the input, if it failed.
     pub(super) fn judge(self) -> Result<(), PipeError> {
         let incomplete = match self.end {
             ReceivingEnd::Silent => ErrorKind::TimedOut,
@@ -26,7 +26,7 @@ impl Outcome {
         if self.received > sent.count {
             return Err(PipeError::Network(ErrorKind::InvalidData.into()));
         }
-        // An open line counts as answered if the server has ended the stream behind its answer.
+        // Only the end of the stream shows that no more of an open line's answer comes.
         let may_be_cut = sent.count.has_open_line && self.end != ReceivingEnd::Closed;
         if self.received < sent.count || may_be_cut {
             return Err(PipeError::Network(incomplete.into()));
@@ -55,8 +55,8 @@ pub(super) struct Sent {
     pub(super) input_end: io::Result<()>,
 }
 
-/// The newlines that have gone in one direction, and whether something came behind the last. Upper
-/// case has exactly those of its text.
+/// How many newlines have gone in one direction, and whether an open line follows: one without its
+/// newline. Upper case has exactly the newlines of its text.
 ///
 /// Of two counts, the one with more newlines is greater. If they are equal, it is the one with an
 /// open line. (`PartialOrd` compares the fields in their order.)
@@ -67,10 +67,10 @@ pub(super) struct Count {
 }
 
 impl Count {
-    /// Whether all newlines of what was sent have come back, and there was nothing behind them. (An
-    /// open line has an answer without an end. There, only the end of the stream shows it.)
-    pub(super) fn completes(self, sent: &Sent) -> bool {
-        !sent.count.has_open_line && self.newlines >= sent.count.newlines
+    /// Whether `self`, what was received, has all newlines of `sent`. If `sent` ends with an open
+    /// line, only the end of the stream shows that all has come.
+    pub(super) fn completes(self, sent: Self) -> bool {
+        !sent.has_open_line && self.newlines >= sent.newlines
     }
 
     /// Adds a chunk, which is not empty.
@@ -200,11 +200,7 @@ mod tests {
     fn all_has_come_back() {
         #[track_caller]
         fn check(sent: &str, received: &str, expected: bool) {
-            let sent = Sent {
-                count: count(sent),
-                input_end: Ok(()),
-            };
-            assert_eq!(count(received).completes(&sent), expected);
+            assert_eq!(count(received).completes(count(sent)), expected);
         }
         check("", "", true);
         check("one\n", "ONE\n", true);
