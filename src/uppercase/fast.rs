@@ -159,8 +159,7 @@ fn append_block(input: &[u8], output: &mut Vec<u8>) -> usize {
         before = block[at];
     }
 
-    // With `[..256]` the compiler sees that there is a row for every byte, and does not check it
-    // again and again.
+    // With `[..256]` the compiler sees that every byte has a row, and leaves out the checks.
     let table = &TABLE[..256];
     let mut as_first = [0; BLOCK];
     let mut as_second = [0; BLOCK];
